@@ -1,0 +1,1 @@
+// placeholder: the room's own files come next

@@ -1,0 +1,1 @@
+@main struct Gantry { static func main() {} }
