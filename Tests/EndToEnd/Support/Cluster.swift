@@ -1,0 +1,125 @@
+import Foundation
+import Synchronization
+
+/// A real `gantry up` in a network namespace of its own, with its own data directory, and real kubectl beside it in that namespace.
+/// So several run at once and nothing touches the host's network.
+final class Cluster: Sendable {
+  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().path
+  static let gantry = "\(root)/.build/release/gantry"
+  static let port = 6443
+
+  let name: String
+  let dataDirectory: String
+  private let server: Mutex<Running?>
+  private let extraArguments: [String]
+
+  private init(name: String, dataDirectory: String, extraArguments: [String]) {
+    self.name = name
+    self.dataDirectory = dataDirectory
+    self.extraArguments = extraArguments
+    server = Mutex(nil)
+  }
+
+  /// Starts a cluster, hands it to `body` and takes everything away again, however `body` ends.
+  static func with<R>(_ arguments: [String] = [], images: [String] = ["busybox"], _ body: (Cluster) async throws -> R) async throws -> R {
+    let id = String(UInt32.random(in: .min ... .max), radix: 36)
+    let cluster = Cluster(name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments)
+    try await Command.run(["ip", "netns", "add", cluster.name])
+    do {
+      try await Command.run(cluster.inside(["ip", "link", "set", "lo", "up"]))
+      try await cluster.start()
+      if !images.isEmpty { try await cluster.push(images) }
+      let result = try await body(cluster)
+      try await cluster.remove()
+      return result
+    } catch {
+      print(cluster.diagnosis())
+      try? await cluster.remove()
+      throw error
+    }
+  }
+
+  func inside(_ arguments: [String]) -> [String] { ["ip", "netns", "exec", name] + arguments }
+
+  var pid: Int32? { server.withLock { $0?.pid } }
+
+  /// `gantry up`, until it says that it is ready.
+  func start() async throws {
+    let running = try Running(
+      inside(
+        [Self.gantry, "up", "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)", "--node-name", name] + extraArguments))
+    server.withLock { $0 = running }
+    guard await running.waits(for: { $0.contains("ready") }) else {
+      throw Command.Failure(command: "gantry up", outcome: await running.outcome())
+    }
+  }
+
+  /// Ends the server as a crash would; its containers stay.
+  func kill9() async {
+    guard let running = server.withLock({ $0 }) else { return }
+    running.signal(SIGKILL)
+    _ = await running.outcome()
+  }
+
+  func terminate() async -> Command.Outcome? {
+    guard let running = server.withLock({ $0 }) else { return nil }
+    running.signal(SIGTERM)
+    return await running.outcome()
+  }
+
+  private func remove() async throws {
+    try await Command.run(inside([Self.gantry, "down", "--data-dir", dataDirectory, "--purge"]))
+    _ = await terminate()
+    try await Command.run(["ip", "netns", "del", name])
+  }
+
+  private func diagnosis() -> String {
+    guard let running = server.withLock({ $0 }) else { return "no server" }
+    return "---- gantry up in \(name), its last lines:\n" + (running.output + running.errors).suffix(6000)
+  }
+
+  // MARK: Clients
+
+  static func kubectlPath(_ minor: Int) -> String { "\(root)/.build/clients/kubectl-1.\(minor)" }
+
+  private func kubectlCommand(_ arguments: [String], minor: Int) -> [String] {
+    inside([Self.kubectlPath(minor), "--kubeconfig", "\(dataDirectory)/admin.kubeconfig"] + arguments)
+  }
+
+  @discardableResult
+  func kubectl(
+    _ arguments: String..., input: String? = nil, minor: Int = 37, timeout: TimeInterval = 120
+  ) async throws -> String {
+    try await Command.run(kubectlCommand(arguments, minor: minor), input: input, timeout: timeout).output
+  }
+
+  /// What kubectl says where a refusal is expected or possible.
+  func tryKubectl(_ arguments: String..., input: String? = nil, minor: Int = 37) async throws -> Command.Outcome {
+    try await Command.run(kubectlCommand(arguments, minor: minor), input: input, mayFail: true)
+  }
+
+  /// kubectl that stays: `logs -f`, `get -w`, `exec -i`.
+  func kubectlRunning(_ arguments: String..., minor: Int = 37) throws -> Running {
+    try Running(kubectlCommand(arguments, minor: minor))
+  }
+
+  @discardableResult
+  func apply(_ manifest: String, minor: Int = 37) async throws -> String { try await kubectl("apply", "-f", "-", input: manifest, minor: minor) }
+
+  /// Builds the images once (scripts/test has done so) and pushes them to the cluster's own registry.
+  func push(_ images: [String]) async throws {
+    let certificates = "\(dataDirectory)/test-certs"
+    try FileManager.default.createDirectory(atPath: certificates, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    for (path, file) in [
+      (".clusters[0].cluster.certificate-authority-data", "ca.crt"), (".users[0].user.client-certificate-data", "client.cert"),
+      (".users[0].user.client-key-data", "client.key"),
+    ] {
+      let encoded = try await kubectl("config", "view", "--raw", "-o", "jsonpath={\(path)}")
+      guard let data = Data(base64Encoded: encoded) else { throw Command.Failure(command: "kubeconfig \(path)", outcome: .init(status: 1, output: encoded, errors: "")) }
+      try data.write(to: URL(fileURLWithPath: "\(certificates)/\(file)"))
+    }
+    try await Command.run(
+      inside(["python3", "\(Self.root)/examples/images/build", "--push", "127.0.0.1:\(Self.port)", "--certs", certificates] + images))
+  }
+}
