@@ -1,1 +1,1 @@
-// placeholder: the room's own files come next
+// The driver stands here once the informers do; ``SchedulerState`` decides.
