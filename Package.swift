@@ -54,7 +54,8 @@ targets += room("Controllers", ["Wire", "Client", logging, crypto])
 targets += room("HTTP", [logging, crypto] + nio + http2)
 targets += room("ControlPlane", ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", logging, crypto, x509] + nio)
 targets += room("Registry", ["Wire", "ControlPlane", "HTTP", logging, crypto] + nio)
-targets += room("KubernetesAPI", ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "HTTP", logging, crypto] + nio + http2)
+targets += room(
+  "KubernetesAPI", ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "HTTP", logging, crypto] + nio + http2)
 targets += [
   .executableTarget(
     name: "gantry",

@@ -103,5 +103,7 @@ package struct APIError: Error, Sendable, Equatable {
   package static let objectModified = "the object has been modified; please apply your changes to the latest version and try again"
 
   package static func badRequest(_ message: String) -> APIError { APIError(.badRequest, message) }
-  package static func internalError(_ message: String) -> APIError { APIError(.internalError, "Internal error occurred: \(message)") }
+  package static func internalError(_ message: String) -> APIError {
+    APIError(.internalError, "Internal error occurred: \(message)")
+  }
 }

@@ -80,7 +80,8 @@ package struct Repository: Hashable, Sendable, CustomStringConvertible {
   package init(_ name: some StringProtocol) throws(RegistryError) {
     let components = name.split(separator: "/", omittingEmptySubsequences: false)
     guard name.utf8.count <= RegistryLimits.repositoryName, components.allSatisfy(Self.isComponent) else {
-      throw RegistryError(.nameInvalid, "repository name \"\(name)\": lower-case letters, digits, and . _ - between them, parts joined by /")
+      throw RegistryError(
+        .nameInvalid, "repository name \"\(name)\": lower-case letters, digits, and . _ - between them, parts joined by /")
     }
     self.name = String(name)
   }
@@ -114,7 +115,9 @@ package enum Reference: Hashable, Sendable {
 
   package init(_ text: some StringProtocol) throws(RegistryError) {
     if text.contains(":") {
-      guard let digest = Digest(text) else { throw RegistryError(.digestInvalid, "digest \"\(text)\" is not sha256 and 64 hexadecimal digits") }
+      guard let digest = Digest(text) else {
+        throw RegistryError(.digestInvalid, "digest \"\(text)\" is not sha256 and 64 hexadecimal digits")
+      }
       self = .digest(digest)
       return
     }
@@ -122,7 +125,8 @@ package enum Reference: Hashable, Sendable {
     guard let first = text.utf8.first, isWord(first), text.utf8.count <= 128,
       text.utf8.allSatisfy({ isWord($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") })
     else {
-      throw RegistryError(.tagInvalid, "tag \"\(text)\": at most 128 letters, digits, _ . and -, not starting with . or -", status: 400)
+      throw RegistryError(
+        .tagInvalid, "tag \"\(text)\": at most 128 letters, digits, _ . and -, not starting with . or -", status: 400)
     }
     self = .tag(String(text))
   }

@@ -96,7 +96,8 @@ package struct RegistryStorage: Sendable {
     switch reference {
     case .digest(let digest): return digest
     case .tag(let tag):
-      guard let text = Files.read("\(path(repository))/_tags/\(tag)"), let digest = Digest(String(decoding: text, as: UTF8.self)) else {
+      guard let text = Files.read("\(path(repository))/_tags/\(tag)"), let digest = Digest(String(decoding: text, as: UTF8.self))
+      else {
         throw RegistryError(.manifestUnknown, "repository \(repository) has no tag \(tag)")
       }
       return digest
@@ -129,9 +130,12 @@ package struct RegistryStorage: Sendable {
   /// - Returns: the media type that the manifest itself names.
   private func checkReferences(_ bytes: [UInt8], in repository: Repository) throws(RegistryError) -> String {
     let manifest: Value
-    do throws(JSONError) { manifest = try Value(json: bytes) } catch { throw RegistryError(.manifestInvalid, "the manifest is no JSON: \(error)") }
+    do throws(JSONError) { manifest = try Value(json: bytes) } catch {
+      throw RegistryError(.manifestInvalid, "the manifest is no JSON: \(error)")
+    }
     guard manifest["schemaVersion"].int == 2 else {
-      throw RegistryError(.manifestInvalid, "schemaVersion must be 2 (images of version 1 are not taken: push them again with a current client)")
+      throw RegistryError(
+        .manifestInvalid, "schemaVersion must be 2 (images of version 1 are not taken: push them again with a current client)")
     }
     for blob in [manifest["config"]] + (manifest["layers"].array ?? []) where !blob.isNull {
       guard let digest = blob["digest"].string.flatMap({ Digest($0) }) else {
@@ -144,8 +148,11 @@ package struct RegistryStorage: Sendable {
       }
     }
     for child in manifest["manifests"].array ?? [] {
-      guard let digest = child["digest"].string.flatMap({ Digest($0) }), Files.exists("\(path(repository))/_manifests/\(digest.hex)") else {
-        throw RegistryError(.manifestBlobUnknown, "manifest \(child["digest"].string ?? "") has not been pushed to repository \(repository)")
+      guard let digest = child["digest"].string.flatMap({ Digest($0) }),
+        Files.exists("\(path(repository))/_manifests/\(digest.hex)")
+      else {
+        throw RegistryError(
+          .manifestBlobUnknown, "manifest \(child["digest"].string ?? "") has not been pushed to repository \(repository)")
       }
     }
     return manifest["mediaType"].string ?? "application/vnd.oci.image.manifest.v1+json"

@@ -26,7 +26,9 @@ package final class EncodedObject: Sendable {
           guard metadata.isObject else { throw JSONError("stored object has no metadata", at: 0) }
           var splice: Int?
           metadata.forEachMember { key, _ in
-            let isBefore = key.equals("name") || key.equals("generateName") || key.equals("namespace") || key.equals("selfLink") || key.equals("uid")
+            let isBefore =
+              key.equals("name") || key.equals("generateName") || key.equals("namespace") || key.equals("selfLink")
+              || key.equals("uid")
             if splice == nil, !isBefore { splice = key.range.lowerBound }
           }
           let key = ObjectKey(namespace: metadata["namespace"].string ?? "", name: metadata["name"].string ?? "")

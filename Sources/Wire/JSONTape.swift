@@ -61,7 +61,9 @@ package struct JSONTape: ~Copyable {
   }
 
   @inline(__always) private mutating func skipSpace() {
-    while cursor < end, cursor.pointee <= 32, cursor.pointee == 32 || cursor.pointee == 10 || cursor.pointee == 13 || cursor.pointee == 9 {
+    while cursor < end, cursor.pointee <= 32,
+      cursor.pointee == 32 || cursor.pointee == 10 || cursor.pointee == 13 || cursor.pointee == 9
+    {
       cursor += 1
     }
   }

@@ -31,7 +31,8 @@ package struct JSONView {
   package var range: Range<Int> { index < 0 ? 0..<0 : Int(node.offset)..<Int(node.offset + node.length) }
   /// The value's own bytes, as written; empty if missing.
   package var rawBytes: UnsafeBufferPointer<UInt8> {
-    index < 0 ? UnsafeBufferPointer(start: nil, count: 0) : UnsafeBufferPointer(start: base + Int(node.offset), count: Int(node.length))
+    index < 0
+      ? UnsafeBufferPointer(start: nil, count: 0) : UnsafeBufferPointer(start: base + Int(node.offset), count: Int(node.length))
   }
 
   package subscript(key: StaticString) -> JSONView { find(key.utf8Start, key.utf8CodeUnitCount) }
@@ -40,7 +41,9 @@ package struct JSONView {
   package subscript(dynamic key: String) -> JSONView {
     var key = key
     return key.withUTF8 { bytes in
-      guard let start = bytes.baseAddress else { return find("".withCString { UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self) }, 0) }
+      guard let start = bytes.baseAddress else {
+        return find("".withCString { UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self) }, 0)
+      }
       return find(start, bytes.count)
     }
   }

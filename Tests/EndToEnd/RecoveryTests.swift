@@ -9,20 +9,19 @@ import Testing
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 1))
       try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
       let pod = try await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
-      let watch = try cluster.kubectlRunning("get", "pod", pod, "-w", "-o", "jsonpath={.status.containerStatuses[0].restartCount}{\" \"}{.status.containerStatuses[0].ready}{\"\\n\"}")
+      let watch = try cluster.kubectlRunning(
+        "get", "pod", pod, "-w", "-o",
+        "jsonpath={.status.containerStatuses[0].restartCount}{\" \"}{.status.containerStatuses[0].ready}{\"\\n\"}")
       #expect(await watch.waits { $0.contains("0 true") })
-      // PID 1 of a container ignores signals it does not handle, from inside; from outside it does not.
-      let pid = try await Command.run(["pgrep", "-f", "httpd -f -p 8080 -h /www", "--ns", "\(cluster.pid ?? 1)", "--nslist", "user"]).output
-        .split(separator: "\n").compactMap { Int32($0) }
-      let container = try #require(try pid.first { try cgroup(of: $0).contains(await podUID(pod, cluster)) } ?? pid.first)
+      let uid = try await cluster.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+      let servers = try await Command.run(["pgrep", "-f", "httpd -f -p 8080 -h /www"]).output.split(separator: "\n").compactMap {
+        Int32($0)
+      }
+      let container = try #require(servers.first { (try? cgroup(of: $0).contains(uid)) == true })
       kill(container, SIGKILL)
       #expect(await watch.waits { $0.contains("1 true") })
       watch.signal(SIGTERM)
     }
-  }
-
-  private func podUID(_ pod: String, _ cluster: Cluster) async throws -> String {
-    try await cluster.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
   }
 
   private func cgroup(of pid: Int32) throws -> String { try String(contentsOfFile: "/proc/\(pid)/cgroup", encoding: .utf8) }
@@ -32,19 +31,22 @@ import Testing
     try await Cluster.with { cluster in
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 2))
       try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-      let query = "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}"
+      let query =
+        "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}"
       let before = try await cluster.kubectl("get", "pods", "-o", query)
       let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
       await cluster.kill9()
       // Traffic needs no control plane.
-      #expect(try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v1\n")
+      #expect(
+        try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v1\n")
       try await cluster.start()
       try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
       #expect(try await cluster.kubectl("get", "pods", "-o", query) == before)
       // It still acts: a new template rolls out.
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 2, message: "v2"))
       try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-      #expect(try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v2\n")
+      #expect(
+        try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v2\n")
     }
   }
 

@@ -4,7 +4,8 @@ import Synchronization
 /// A real `gantry up` in a network namespace of its own, with its own data directory, and real kubectl beside it in that namespace.
 /// So several run at once and nothing touches the host's network.
 final class Cluster: Sendable {
-  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
     .deletingLastPathComponent().path
   static let gantry = "\(root)/.build/release/gantry"
   static let port = 6443
@@ -22,7 +23,9 @@ final class Cluster: Sendable {
   }
 
   /// Starts a cluster, hands it to `body` and takes everything away again, however `body` ends.
-  static func with<R>(_ arguments: [String] = [], images: [String] = ["busybox"], _ body: (Cluster) async throws -> R) async throws -> R {
+  static func with<R>(_ arguments: [String] = [], images: [String] = ["busybox"], _ body: (Cluster) async throws -> R) async throws
+    -> R
+  {
     let id = String(UInt32.random(in: .min ... .max), radix: 36)
     let cluster = Cluster(name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments)
     try await Command.run(["ip", "netns", "add", cluster.name])
@@ -48,7 +51,8 @@ final class Cluster: Sendable {
   func start() async throws {
     let running = try Running(
       inside(
-        [Self.gantry, "up", "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)", "--node-name", name] + extraArguments))
+        [Self.gantry, "up", "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)", "--node-name", name] + extraArguments
+      ))
     server.withLock { $0 = running }
     guard await running.waits(for: { $0.contains("ready") }) else {
       throw Command.Failure(command: "gantry up", outcome: await running.outcome())
@@ -105,21 +109,27 @@ final class Cluster: Sendable {
   }
 
   @discardableResult
-  func apply(_ manifest: String, minor: Int = 37) async throws -> String { try await kubectl("apply", "-f", "-", input: manifest, minor: minor) }
+  func apply(_ manifest: String, minor: Int = 37) async throws -> String {
+    try await kubectl("apply", "-f", "-", input: manifest, minor: minor)
+  }
 
   /// Builds the images once (scripts/test has done so) and pushes them to the cluster's own registry.
   func push(_ images: [String]) async throws {
     let certificates = "\(dataDirectory)/test-certs"
-    try FileManager.default.createDirectory(atPath: certificates, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    try FileManager.default.createDirectory(
+      atPath: certificates, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     for (path, file) in [
       (".clusters[0].cluster.certificate-authority-data", "ca.crt"), (".users[0].user.client-certificate-data", "client.cert"),
       (".users[0].user.client-key-data", "client.key"),
     ] {
       let encoded = try await kubectl("config", "view", "--raw", "-o", "jsonpath={\(path)}")
-      guard let data = Data(base64Encoded: encoded) else { throw Command.Failure(command: "kubeconfig \(path)", outcome: .init(status: 1, output: encoded, errors: "")) }
+      guard let data = Data(base64Encoded: encoded) else {
+        throw Command.Failure(command: "kubeconfig \(path)", outcome: .init(status: 1, output: encoded, errors: ""))
+      }
       try data.write(to: URL(fileURLWithPath: "\(certificates)/\(file)"))
     }
     try await Command.run(
-      inside(["python3", "\(Self.root)/examples/images/build", "--push", "127.0.0.1:\(Self.port)", "--certs", certificates] + images))
+      inside(
+        ["python3", "\(Self.root)/examples/images/build", "--push", "127.0.0.1:\(Self.port)", "--certs", certificates] + images))
   }
 }

@@ -20,7 +20,8 @@ struct Command {
   /// - Parameter input: what it reads from its standard input.
   @discardableResult
   static func run(
-    _ arguments: [String], environment: [String: String] = [:], input: String? = nil, timeout: TimeInterval = 120, mayFail: Bool = false
+    _ arguments: [String], environment: [String: String] = [:], input: String? = nil, timeout: TimeInterval = 120,
+    mayFail: Bool = false
   ) async throws -> Outcome {
     let running = try Running(arguments, environment: environment, input: input)
     let watchdog = Task {
@@ -60,7 +61,7 @@ final class Running: Sendable {
     process.standardError = errors
     let stdin = Pipe()
     if input != nil { process.standardInput = stdin } else { process.standardInput = FileHandle.nullDevice }
-    let note: @Sendable (FileHandle, WritableKeyPath<State, String> & Sendable) -> Void = { [state] handle, path in
+    let note: @Sendable (FileHandle, any WritableKeyPath<State, String> & Sendable) -> Void = { [self] handle, path in
       let data = handle.availableData
       if data.isEmpty { handle.readabilityHandler = nil }
       let waiters = state.withLock { state in
@@ -72,7 +73,7 @@ final class Running: Sendable {
     }
     output.fileHandleForReading.readabilityHandler = { note($0, \.output) }
     errors.fileHandleForReading.readabilityHandler = { note($0, \.errors) }
-    process.terminationHandler = { [state] process in
+    process.terminationHandler = { [self] process in
       let waiters = state.withLock { state in
         state.status = process.terminationStatus
         defer { state.waiters = [] }
