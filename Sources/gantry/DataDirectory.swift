@@ -1,0 +1,49 @@
+import Glibc
+
+/// The directory that holds one instance's state: made private, and told who runs from it.
+struct DataDirectory {
+  let path: String
+
+  func prepare() throws {
+    var made = ""
+    for component in path.split(separator: "/") {
+      made += "/\(component)"
+      if mkdir(made, made == path ? 0o700 : 0o755) != 0, errno != EEXIST {
+        throw StartFailure("cannot make \(made): \(String(cString: strerror(errno))); give another --data-dir")
+      }
+    }
+    guard access(path, W_OK) == 0 else {
+      throw StartFailure("cannot write to \(path): \(String(cString: strerror(errno))); run as root or give another --data-dir")
+    }
+    chmod(path, 0o700)
+  }
+
+  func write(_ text: String, to name: String, mode: mode_t = 0o600) throws {
+    let target = "\(path)/\(name)"
+    let part = "\(target).part"
+    let file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    guard file >= 0 else { throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))") }
+    defer { close(file) }
+    let bytes = Array(text.utf8)
+    guard bytes.withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == bytes.count, rename(part, target) == 0 else {
+      throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))")
+    }
+  }
+
+  /// The process that runs from this directory, or nil. A pid file that outlived its process counts for nothing.
+  var runningProcess: pid_t? {
+    guard let text = read("\(path)/gantry.pid"), let pid = pid_t(text.prefix { $0.isNumber }), kill(pid, 0) == 0,
+      let command = read("/proc/\(pid)/comm"), command.hasPrefix("gantry")
+    else { return nil }
+    return pid
+  }
+
+  private func read(_ path: String) -> String? {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = Glibc.read(file, &buffer, buffer.count)
+    return count < 0 ? nil : String(decoding: buffer.prefix(count), as: UTF8.self)
+  }
+}

@@ -1,1 +1,0 @@
-@main struct Gantry { static func main() {} }
