@@ -1,0 +1,141 @@
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Accepts TCP on the `kubernetes` service's address and carries it to a server: TLS passes through untouched, so the server's
+/// certificate must carry the service's address and names.
+///
+/// Servers are tried in turn, the one that answered last first. A connection that no server takes is closed.
+package final class APIForwarder: Sendable {
+  package struct Server: Sendable, Hashable {
+    package var host: String
+    package var port: Int
+
+    package init(host: String, port: Int) {
+      self.host = host
+      self.port = port
+    }
+  }
+
+  private let listener: any Channel
+  private let group: any EventLoopGroup
+
+  private init(listener: any Channel, group: any EventLoopGroup) {
+    self.listener = listener
+    self.group = group
+  }
+
+  /// - Throws: where the address cannot be bound.
+  package static func start(
+    address: IPAddress, port: Int, servers: [Server], group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    log: Logger = Logger(label: "gantry.api-forwarder")
+  ) async throws -> APIForwarder {
+    let preference = ServerPreference(servers)
+    let listener = try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      // Nothing is read before there is somewhere to write it.
+      .childChannelOption(.autoRead, value: false)
+      .childChannelInitializer { client in
+        client.eventLoop.makeCompletedFuture {
+          let pipe = Pipe()
+          try client.pipeline.syncOperations.addHandler(pipe)
+          connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference, log)
+        }
+      }
+      .bind(host: address.description, port: port).get()
+    return APIForwarder(listener: listener, group: group)
+  }
+
+  package var port: Int? { listener.localAddress?.port }
+
+  package func stop() async { try? await listener.close().get() }
+
+  private static func connect(
+    client: any Channel, pipe: NIOLoopBound<Pipe>, _ servers: ArraySlice<Server>, _ preference: ServerPreference, _ log: Logger
+  ) {
+    guard let server = servers.first else {
+      log.warning("no API server takes connections", metadata: ["tried": "\(preference.order().map { "\($0.host):\($0.port)" })"])
+      client.close(promise: nil)
+      return
+    }
+    ClientBootstrap(group: client.eventLoop)
+      .connectTimeout(.seconds(3))
+      .channelOption(.allowRemoteHalfClosure, value: true)
+      .channelOption(.autoRead, value: false)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let other = Pipe()
+          other.partner = client
+          pipe.value.partner = channel
+          try channel.pipeline.syncOperations.addHandler(other)
+        }
+      }
+      .connect(host: server.host, port: server.port)
+      .whenComplete { result in
+        switch result {
+        case .failure: connect(client: client, pipe: pipe, servers.dropFirst(), preference, log)
+        case .success(let channel):
+          preference.prefer(server)
+          guard client.isActive else { return channel.close(promise: nil) }
+          channel.read()
+          client.read()
+        }
+      }
+  }
+}
+
+/// Which server to try first.
+private final class ServerPreference: Sendable {
+  private let servers: Mutex<[APIForwarder.Server]>
+
+  init(_ servers: [APIForwarder.Server]) { self.servers = Mutex(servers) }
+
+  func order() -> ArraySlice<APIForwarder.Server> { servers.withLock { $0[...] } }
+
+  func prefer(_ server: APIForwarder.Server) {
+    servers.withLock { servers in
+      guard servers.first != server, let i = servers.firstIndex(of: server) else { return }
+      servers.remove(at: i)
+      servers.insert(server, at: 0)
+    }
+  }
+}
+
+/// One direction of a forwarded connection: reads the next piece when the partner has taken the last one, so that a slow reader
+/// slows the writer and nothing piles up. Both ends share one event loop.
+private final class Pipe: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  var partner: (any Channel)?
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard let partner else { return }
+    let channel = context.channel
+    partner.writeAndFlush(unwrapInboundIn(data)).whenComplete { result in
+      switch result {
+      case .success: channel.read()
+      case .failure: channel.close(promise: nil)
+      }
+    }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+      partner?.close(mode: .output, promise: nil)
+    } else {
+      context.fireUserInboundEventTriggered(event)
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    partner?.close(promise: nil)
+    partner = nil
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    partner?.close(promise: nil)
+    context.close(promise: nil)
+  }
+}

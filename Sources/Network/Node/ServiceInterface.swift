@@ -1,0 +1,35 @@
+/// The interface that carries the addresses a node answers itself: the `kubernetes` service's and cluster DNS's. It also holds the
+/// route of the service range, so that the host reaches services without a default route, and unknown addresses lead nowhere.
+struct ServiceInterface: Sendable {
+  /// At most 15 characters.
+  var name: String
+  var addresses: [IPAddress]
+  var serviceCIDRs: [CIDR]
+  /// The source of the host's own connections to services: an address of the node that pods anywhere can answer.
+  var source: IPAddress?
+  var command: Command
+
+  /// Makes the interface, or makes an existing one right.
+  func create() async throws {
+    if (try? await command.run("ip", "link", "show", "dev", name)) == nil { try await add() }
+    try await command.run("ip", "link", "set", "dev", name, "up")
+    for address in addresses {
+      let length = address.family == .v4 ? 32 : 128
+      try await command.run("ip", "address", "replace", "\(address)/\(length)", "dev", name)
+    }
+    for block in serviceCIDRs {
+      var words = ["ip", "route", "replace", "\(block)", "dev", name]
+      if let source, source.family == block.family { words += ["src", "\(source)"] }
+      try await command.run(words)
+    }
+  }
+
+  /// A kernel without dummy interfaces has bridges as a rule: one without ports does the same.
+  private func add() async throws {
+    do { try await command.run("ip", "link", "add", name, "type", "dummy") } catch {
+      do { try await command.run("ip", "link", "add", name, "type", "bridge") } catch _ { throw error }
+    }
+  }
+
+  func remove() async { _ = try? await command.run("ip", "link", "delete", name) }
+}

@@ -1,0 +1,176 @@
+import Network
+import Testing
+import Wire
+
+private func key(_ name: String) -> ObjectKey { ObjectKey(namespace: "default", name: name) }
+private func ip(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
+private let serviceAddress = "10.96.0.50"
+
+/// The real nftables between real network namespaces. Needs root.
+@Suite("service proxy", .enabled(if: TestNode.isPossible, "needs root, nft and busybox"))
+struct ServiceProxyTests {
+  private func proxy(_ node: TestNode) async throws -> ServiceProxy {
+    var configuration = ServiceProxy.Configuration(node: "n")
+    configuration.table = "gantry-test"
+    configuration.clusterCIDRs = [try #require(CIDR("10.244.0.0/16"))]
+    configuration.podCIDRs = [try #require(CIDR("10.244.0.0/24"))]
+    configuration.serviceCIDRs = [try #require(CIDR("10.96.0.0/16"))]
+    configuration.commandPrefix = node.inNode.prefix
+    try await node.inNode.run("ip", "route", "add", "10.96.0.0/16", "dev", "lo", "src", TestNode.nodeAddress)
+    try await node.outside.run("ip", "route", "add", "10.96.0.0/16", "via", TestNode.nodeAddress)
+    let proxy = ServiceProxy(configuration)
+    try await proxy.start()
+    return proxy
+  }
+
+  private func slice(_ addresses: [String], state: SliceFacts.Endpoint.State = .ready, service: String = "s") throws -> SliceFacts {
+    SliceFacts(
+      service: key(service), endpoints: try addresses.map { .init(address: try ip($0), node: "n", state: state) },
+      ports: [.init(port: 8080)])
+  }
+
+  private func expose(_ proxy: ServiceProxy, _ addresses: [String], nodePort: UInt16 = 0) async throws {
+    await proxy.setService(
+      key("s"), ServiceFacts(clusterIPs: [try ip(serviceAddress)], ports: [.init(port: 80, nodePort: nodePort)]))
+    await proxy.setSlice(key("s-1"), try slice(addresses))
+    await proxy.flush()
+  }
+
+  @Test("a service address leads to its pods from a pod and from the host, to all of them, and the client's address is kept")
+  func clusterIP() async throws {
+    try await TestNode.with("cip") { node in
+      for i in TestNode.pods.indices { try await node.serve(pod: i, port: 8080) }
+      let proxy = try await proxy(node)
+      try await expose(proxy, TestNode.pods)
+      var answers: Set<Substring> = []
+      for _ in 0..<24 { answers.formUnion(await node.ask(node.inNode, serviceAddress, 80).split(separator: " ").prefix(1)) }
+      #expect(answers == ["pod0", "pod1"])
+      try await expose(proxy, [TestNode.pods[1]])
+      let fromPod = await node.ask(node.pod(0), serviceAddress, 80)
+      #expect(fromPod.hasPrefix("pod1 ") && fromPod.contains("10.244.0.2]:"), "\(fromPod)")
+      let fromOutside = await node.ask(node.outside, serviceAddress, 80)
+      #expect(fromOutside.hasPrefix("pod1 ") && fromOutside.contains("192.0.2.2]:"), "\(fromOutside)")
+    }
+  }
+
+  @Test("a pod reaches itself through its service")
+  func hairpin() async throws {
+    try await TestNode.with("hp") { node in
+      try await node.serve(pod: 0, port: 8080)
+      let proxy = try await proxy(node)
+      try await expose(proxy, [TestNode.pods[0]], nodePort: 30080)
+      #expect(await node.ask(node.pod(0), serviceAddress, 80).hasPrefix("pod0"))
+      #expect(await node.ask(node.pod(0), TestNode.nodeAddress, 30080).hasPrefix("pod0"))
+    }
+  }
+
+  @Test("a node port answers on every address of the node: from outside, from a pod, from the host, and on 127.0.0.1")
+  func nodePort() async throws {
+    try await TestNode.with("np") { node in
+      try await node.serve(pod: 0, port: 8080)
+      let proxy = try await proxy(node)
+      try await expose(proxy, [TestNode.pods[0]], nodePort: 30080)
+      let fromOutside = await node.ask(node.outside, TestNode.nodeAddress, 30080)
+      #expect(fromOutside.hasPrefix("pod0") && fromOutside.contains("192.0.2.2]:"), "\(fromOutside)")
+      #expect(await node.ask(node.inNode, "127.0.0.1", 30080).hasPrefix("pod0"))
+      #expect(await node.ask(node.inNode, TestNode.nodeAddress, 30080).hasPrefix("pod0"))
+      #expect(await node.ask(node.pod(1), TestNode.nodeAddress, 30080).hasPrefix("pod0"))
+      await proxy.setService(key("s"), nil)
+      await proxy.flush()
+      #expect(await node.ask(node.outside, TestNode.nodeAddress, 30080) == "")
+    }
+  }
+
+  @Test("a service without endpoints, and an address of no service, refuse at once instead of hanging")
+  func refused() async throws {
+    try await TestNode.with("rf") { node in
+      let proxy = try await proxy(node)
+      try await expose(proxy, [])
+      for from in [node.pod(0), node.inNode, node.outside] {
+        for address in [serviceAddress, "10.96.77.7"] {
+          // Status 1 is bash's "connection refused"; `timeout` would say 124.
+          let status = try await from.run("sh", "-c", "timeout 5 bash -c 'exec 3<>/dev/tcp/\(address)/80' 2>/dev/null; echo $?")
+          #expect(status.trimmed == "1")
+        }
+      }
+    }
+  }
+
+  @Test("an endpoint that goes takes no new connection, and those that exist go on")
+  func removal() async throws {
+    try await TestNode.with("rm") { node in
+      for i in TestNode.pods.indices { try await node.serve(pod: i, port: 8080) }
+      let proxy = try await proxy(node)
+      try await expose(proxy, [TestNode.pods[0]])
+      let pipe = "/tmp/\(node.name)"
+      try await node.host.run("mkfifo", "\(pipe)-ready", "\(pipe)-go")
+      let script = """
+        exec 3<>/dev/tcp/\(serviceAddress)/80; read -t 5 greeting <&3; echo up > \(pipe)-ready; read go < \(pipe)-go
+        echo still here >&3; read -t 5 line <&3; echo ${greeting%% *} $line
+        """
+      async let client = node.outside.run("timeout", "20", "bash", "-c", script)
+      try await node.host.run("timeout", "10", "cat", "\(pipe)-ready")
+      await proxy.setSlice(key("s-1"), try slice([TestNode.pods[1]]))
+      await proxy.flush()
+      for _ in 0..<8 { #expect(await node.ask(node.outside, serviceAddress, 80).hasPrefix("pod1")) }
+      try await node.host.run("timeout", "10", "sh", "-c", "echo go > \(pipe)-go")
+      #expect(try await client.trimmed == "pod0 still here")
+      try await node.host.run("rm", "-f", "\(pipe)-ready", "\(pipe)-go")
+    }
+  }
+
+  @Test("draining returns when no new connection can arrive")
+  func drain() async throws {
+    try await TestNode.with("dr") { node in
+      for i in TestNode.pods.indices { try await node.serve(pod: i, port: 8080) }
+      let proxy = try await proxy(node)
+      try await expose(proxy, TestNode.pods)
+      await proxy.drain(try ip(TestNode.pods[0]))
+      for _ in 0..<12 { #expect(await node.ask(node.outside, serviceAddress, 80).hasPrefix("pod1")) }
+    }
+  }
+
+  @Test("what an earlier run left is replaced, what somebody tore out comes back, and cleanup leaves nothing")
+  func reconciles() async throws {
+    try await TestNode.with("rc") { node in
+      try await node.serve(pod: 0, port: 8080)
+      try await node.inNode.run("nft", "add", "table", "ip", "gantry-test")
+      try await node.inNode.run("nft", "add", "map", "ip", "gantry-test", "fronts", "{ type inet_service : verdict ; }")
+      let proxy = try await proxy(node)
+      try await expose(proxy, [TestNode.pods[0]])
+      #expect(await node.ask(node.pod(1), serviceAddress, 80).hasPrefix("pod0"))
+      try await node.inNode.run("nft", "flush", "ruleset")
+      try await expose(proxy, [TestNode.pods[0], TestNode.pods[1]])
+      try await expose(proxy, [TestNode.pods[0]])
+      #expect(await node.ask(node.pod(1), serviceAddress, 80).hasPrefix("pod0"))
+      await proxy.cleanup()
+      #expect(try await node.inNode.run("nft", "list", "ruleset").trimmed == "")
+    }
+  }
+
+  @Test("more endpoints than there are slot chains: the chains grow")
+  func growth() async throws {
+    try await TestNode.with("gr") { node in
+      try await node.serve(pod: 0, port: 8080)
+      let proxy = try await proxy(node)
+      try await expose(proxy, [TestNode.pods[0]])
+      try await expose(proxy, (0..<40).map { "10.244.0.\(10 + $0)" })
+      try await expose(proxy, [TestNode.pods[0]])
+      #expect(await node.ask(node.pod(1), serviceAddress, 80).hasPrefix("pod0"))
+      #expect(await proxy.transactions == 4, "no change was refused")
+    }
+  }
+
+  @Test("pods that leave the cluster appear with the node's address")
+  func masquerade() async throws {
+    try await TestNode.with("mq") { node in
+      _ = try await proxy(node)
+      let greet = "echo peer $(ss -Hnt state established sport = :9090 | awk '{print $4}')"
+      try await node.outside.run("sh", "-c", "busybox nc -ll -p 9090 -e sh -c \"$0\" </dev/null >/dev/null 2>&1 &", greet)
+      var answer = ""
+      for _ in 0..<100 where answer.isEmpty { answer = await node.ask(node.pod(0), "192.0.2.2", 9090) }
+      #expect(answer.contains("192.0.2.1]:"), "\(answer)")
+    }
+  }
+}
