@@ -17,7 +17,10 @@ struct ServiceProxyTests {
     configuration.podCIDRs = [try #require(CIDR("10.244.0.0/24"))]
     configuration.serviceCIDRs = [try #require(CIDR("10.96.0.0/16"))]
     configuration.commandPrefix = node.inNode.prefix
-    try await node.inNode.run("ip", "route", "add", "10.96.0.0/16", "dev", "lo", "src", TestNode.nodeAddress)
+    try await ServiceInterface(
+      name: "gt-services", addresses: [try ip("10.96.0.10")], serviceCIDRs: configuration.serviceCIDRs,
+      source: try ip(TestNode.nodeAddress), command: node.inNode
+    ).create()
     try await node.outside.run("ip", "route", "add", "10.96.0.0/16", "via", TestNode.nodeAddress)
     let proxy = ServiceProxy(configuration)
     try await proxy.start()

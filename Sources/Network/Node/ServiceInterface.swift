@@ -1,16 +1,24 @@
 /// The interface that carries the addresses a node answers itself: the `kubernetes` service's and cluster DNS's. It also holds the
 /// route of the service range, so that the host reaches services without a default route, and unknown addresses lead nowhere.
-struct ServiceInterface: Sendable {
+package struct ServiceInterface: Sendable {
   /// At most 15 characters.
-  var name: String
-  var addresses: [IPAddress]
-  var serviceCIDRs: [CIDR]
+  package var name: String
+  package var addresses: [IPAddress]
+  package var serviceCIDRs: [CIDR]
   /// The source of the host's own connections to services: an address of the node that pods anywhere can answer.
-  var source: IPAddress?
-  var command: Command
+  package var source: IPAddress?
+  let command: Command
+
+  package init(name: String, addresses: [IPAddress], serviceCIDRs: [CIDR], source: IPAddress?, command: Command = Command()) {
+    self.name = name
+    self.addresses = addresses
+    self.serviceCIDRs = serviceCIDRs
+    self.source = source
+    self.command = command
+  }
 
   /// Makes the interface, or makes an existing one right.
-  func create() async throws {
+  package func create() async throws {
     if (try? await command.run("ip", "link", "show", "dev", name)) == nil { try await add() }
     try await command.run("ip", "link", "set", "dev", name, "up")
     for address in addresses {
@@ -31,5 +39,5 @@ struct ServiceInterface: Sendable {
     }
   }
 
-  func remove() async { _ = try? await command.run("ip", "link", "delete", name) }
+  package func remove() async { _ = try? await command.run("ip", "link", "delete", name) }
 }
