@@ -39,7 +39,7 @@ var targets: [Target] = [
   .systemLibrary(name: "CSQLite", path: "Sources/CSQLite"),
   .systemLibrary(name: "CYAML", path: "Sources/CYAML"),
   .target(name: "CLinux"),
-  .target(name: "CTables"),
+  .target(name: "CTables", exclude: ["kubernetes.json"]),
 ]
 targets += room("Wire", ["CYAML"], linker: [.linkedLibrary(":libyaml.a")])
 targets += room("RPC", ["Wire", "CTables"] + nio + http2)
@@ -70,7 +70,7 @@ targets += [
   .executableTarget(
     name: "gantry-bench",
     dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", "Scheduler", "CSQLite", logging] + nio + http2,
-    path: "Benchmarks", swiftSettings: settings),
+    path: "Benchmarks", exclude: ["system"], swiftSettings: settings),
   .testTarget(
     name: "EndToEndTests", dependencies: ["Wire", "Client", "HTTP", "CLinux"] + nio + http2, path: "Tests/EndToEnd",
     swiftSettings: settings),

@@ -1,1 +1,8 @@
 #include "CTables.h"
+
+// Tables are data: embedded as they are, parsed when first used.
+static const unsigned char kubernetes[] = {
+#embed "kubernetes.json"
+};
+
+gantry_table gantry_kubernetes_table(void) { return (gantry_table){kubernetes, sizeof kubernetes}; }

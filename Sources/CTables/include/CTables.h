@@ -1,1 +1,10 @@
 #pragma once
+#include <stddef.h>
+
+typedef struct {
+  const unsigned char *bytes;
+  size_t count;
+} gantry_table;
+
+/// The table that scripts/generate-tables makes: kinds, shapes, defaults, columns.
+gantry_table gantry_kubernetes_table(void);

@@ -1,0 +1,67 @@
+/// Base64 with padding, as Go's `encoding/base64.StdEncoding` (line breaks are skipped).
+package enum Base64 {
+  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  private static let reverse: [UInt8] = {
+    var table = [UInt8](repeating: 255, count: 256)
+    for (i, byte) in alphabet.enumerated() { table[Int(byte)] = UInt8(i) }
+    return table
+  }()
+
+  package static func encode(_ bytes: some Collection<UInt8>) -> String {
+    var out: [UInt8] = []
+    out.reserveCapacity((bytes.count + 2) / 3 * 4)
+    var buffer: UInt32 = 0
+    var count = 0
+    for byte in bytes {
+      buffer = buffer << 8 | UInt32(byte)
+      count += 1
+      if count == 3 {
+        for shift: UInt32 in [18, 12, 6, 0] { out.append(alphabet[Int(buffer >> shift & 63)]) }
+        buffer = 0
+        count = 0
+      }
+    }
+    if count == 1 {
+      out += [alphabet[Int(buffer >> 2 & 63)], alphabet[Int(buffer << 4 & 63)], 61, 61]
+    } else if count == 2 {
+      out += [alphabet[Int(buffer >> 10 & 63)], alphabet[Int(buffer >> 4 & 63)], alphabet[Int(buffer << 2 & 63)], 61]
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+
+  /// - Returns: nil where the text is no base64.
+  package static func decode(_ text: String) -> [UInt8]? {
+    var out: [UInt8] = []
+    out.reserveCapacity(text.utf8.count / 4 * 3)
+    var buffer: UInt32 = 0
+    var count = 0
+    var padding = 0
+    for byte in text.utf8 where byte != 10 && byte != 13 {
+      if byte == 61 {
+        padding += 1
+        continue
+      }
+      let value = reverse[Int(byte)]
+      guard value != 255, padding == 0 else { return nil }
+      buffer = buffer << 6 | UInt32(value)
+      count += 1
+      if count == 4 {
+        out += [UInt8(truncatingIfNeeded: buffer >> 16), UInt8(truncatingIfNeeded: buffer >> 8), UInt8(truncatingIfNeeded: buffer)]
+        buffer = 0
+        count = 0
+      }
+    }
+    switch (count, padding) {
+    case (0, 0): return out
+    case (2, 2): return out + [UInt8(truncatingIfNeeded: buffer >> 4)]
+    case (3, 1): return out + [UInt8(truncatingIfNeeded: buffer >> 10), UInt8(truncatingIfNeeded: buffer >> 2)]
+    default: return nil
+    }
+  }
+
+  /// Where the first character that cannot stand stands, for the error.
+  package static func firstError(_ text: String) -> Int {
+    for (i, byte) in text.utf8.enumerated() where reverse[Int(byte)] == 255 && byte != 10 && byte != 13 && byte != 61 { return i }
+    return text.utf8.count
+  }
+}

@@ -1,1 +1,0 @@
-// placeholder: the room's own files come next
