@@ -61,25 +61,26 @@ package final class APIForwarder: Sendable {
       client.close(promise: nil)
       return
     }
-    ClientBootstrap(group: client.eventLoop)
+    let loop = client.eventLoop
+    ClientBootstrap(group: loop)
       .connectTimeout(.seconds(3))
       .channelOption(.allowRemoteHalfClosure, value: true)
       .channelOption(.autoRead, value: false)
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let other = Pipe()
-          other.partner = client
-          pipe.value.partner = channel
-          try channel.pipeline.syncOperations.addHandler(other)
-        }
-      }
       .connect(host: server.host, port: server.port)
+      .hop(to: loop)
+      .assumeIsolated()
       .whenComplete { result in
         switch result {
         case .failure: connect(client: client, pipe: pipe, servers.dropFirst(), preference, log)
         case .success(let channel):
           preference.prefer(server)
-          guard client.isActive else { return channel.close(promise: nil) }
+          let other = Pipe()
+          guard client.isActive, (try? channel.pipeline.syncOperations.addHandler(other)) != nil else {
+            client.close(promise: nil)
+            return channel.close(promise: nil)
+          }
+          other.attach(client)
+          pipe.value.attach(channel)
           channel.read()
           client.read()
         }
@@ -108,10 +109,20 @@ private final class ServerPreference: Sendable {
 /// slows the writer and nothing piles up. Both ends share one event loop.
 private final class Pipe: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
-  var partner: (any Channel)?
+  private var partner: (any Channel)?
+  /// A peer that ends early is read to its end whatever was asked for: what came before there was a partner. As much as the socket's buffer holds.
+  private var early: [ByteBuffer] = []
+  private var hasEnded = false
+
+  func attach(_ partner: any Channel) {
+    self.partner = partner
+    for buffer in early { partner.writeAndFlush(buffer, promise: nil) }
+    early = []
+    if hasEnded { partner.close(mode: .output, promise: nil) }
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard let partner else { return }
+    guard let partner else { return early.append(unwrapInboundIn(data)) }
     let channel = context.channel
     partner.writeAndFlush(unwrapInboundIn(data)).whenComplete { result in
       switch result {
@@ -123,6 +134,7 @@ private final class Pipe: ChannelInboundHandler {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+      hasEnded = true
       partner?.close(mode: .output, promise: nil)
     } else {
       context.fireUserInboundEventTriggered(event)

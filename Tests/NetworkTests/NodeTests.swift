@@ -1,0 +1,183 @@
+import NIOCore
+import NIOPosix
+import Network
+import Testing
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+private let plugins = ["/opt/cni/bin", "/usr/lib/cni"]
+private let hasPlugins = geteuid() == 0 && access("/usr/lib/cni/ptp", X_OK) == 0
+
+@Suite("node")
+struct NodeTests {
+  @Test("addresses and blocks are read strictly and written canonically")
+  func addresses() throws {
+    for text in ["0.0.0.0", "10.96.0.1", "255.255.255.255", "::1", "fd00::a", "2001:db8::1:0:0:1"] {
+      #expect(IPAddress(text)?.description == text)
+    }
+    for text in ["", "10.1", "10.0.0.256", "010.0.0.1", "1.2.3.4 ", "fe80::1%eth0", "a"] { #expect(IPAddress(text) == nil, "\(text)") }
+    #expect(CIDR("10.244.3.7/16")?.description == "10.244.0.0/16")
+    #expect(CIDR("fd00:1:2:3::9/48")?.description == "fd00:1:2::/48")
+    for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "/8", "10.0.0.0/8/8"] { #expect(CIDR(text) == nil, "\(text)") }
+    let block = try #require(CIDR("10.244.0.0/24"))
+    #expect(block.contains(.v4(0x0AF4_00FF)) && !block.contains(.v4(0x0AF4_0100)))
+    #expect(try #require(CIDR("0.0.0.0/0")).contains(.v4(7)))
+  }
+
+  @Test("a configuration names the API server's and the DNS address by the service range")
+  func configuration() throws {
+    let configuration = try #require(Network.Configuration(node: "n", clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.96.0.0/12", apiServers: []))
+    #expect(configuration.kubernetesAddress.description == "10.96.0.1" && configuration.dnsAddress.description == "10.96.0.10")
+    #expect(Network.Configuration(node: "n", clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.96.0.0/30", apiServers: []) == nil)
+    #expect(Network.Configuration(node: "n", clusterCIDR: "x", serviceCIDR: "10.96.0.0/12", apiServers: []) == nil)
+  }
+
+  @Test("a program that fails says why; one that is missing says what installs it")
+  func commands() async throws {
+    #expect(try await Command().run("cat", input: "in\nout") == "in\nout")
+    let failure = await #expect(throws: Command.Failure.self) { try await Command().run("sh", "-c", "echo reason >&2; exit 3") }
+    #expect(failure?.description == "sh: reason")
+    let missing = await #expect(throws: Command.Failure.self) { try await Command().run("gantry-no-such-program") }
+    #expect(missing?.description.contains("install-deps") == true)
+  }
+
+  @Test("missing plugins are named before anything is written")
+  func missingPlugins() throws {
+    let directory = "/tmp/gt\(getpid())-none"
+    let cni = CNIConfiguration(confDirectory: directory, binDirectories: ["/nonexistent"], stateDirectory: directory, podCIDRs: [])
+    let failure = #expect(throws: CNIConfiguration.Failure.self) { try cni.write() }
+    #expect(failure?.description.hasPrefix("CNI plugins ptp, host-local, loopback are in none of /nonexistent") == true)
+    #expect(access(directory, F_OK) != 0)
+  }
+
+  @Test("the real plugins make a pod's network from the file that was written, and unmake it", .enabled(if: hasPlugins, "needs root and CNI plugins"))
+  func realPlugins() async throws {
+    let name = "gt\(getpid())-cni"
+    let host = Command()
+    let inNode = Command(prefix: ["ip", "netns", "exec", name])
+    let directory = "/tmp/\(name)"
+    let cni = CNIConfiguration(
+      confDirectory: "\(directory)/net.d", binDirectories: plugins, stateDirectory: "\(directory)/state",
+      podCIDRs: [try #require(CIDR("10.244.7.0/24"))], mtu: 1400)
+    try cni.write()
+    try cni.write()
+    let list = try Value(json: try await host.run("cat", cni.path))
+    #expect(list["name"] == "gantry" && list["cniVersion"] == "1.0.0")
+    var ptp = list["plugins"][0]
+    #expect(ptp["type"] == "ptp" && ptp["ipMasq"] == false && ptp["mtu"] == 1400)
+    ptp["cniVersion"] = list["cniVersion"]
+    ptp["name"] = list["name"]
+
+    for namespace in [name, "\(name)-pod"] { try await host.run("ip", "netns", "add", namespace) }
+    let environment = ["env", "CNI_CONTAINERID=c1", "CNI_NETNS=/run/netns/\(name)-pod", "CNI_IFNAME=eth0", "CNI_PATH=/usr/lib/cni"]
+    let result = try Value(json: try await inNode.run(environment + ["CNI_COMMAND=ADD", "/usr/lib/cni/ptp"], input: ptp.json))
+    #expect(result["ips"][0]["address"].string?.hasPrefix("10.244.7.") == true)
+    let link = try await host.run("ip", "-n", "\(name)-pod", "link", "show", "eth0")
+    #expect(link.contains("mtu 1400"))
+    #expect(try await inNode.run("ip", "link", "show", "type", "bridge").trimmed == "", "no bridge")
+    let routes = try await inNode.run("ip", "route")
+    #expect(routes.contains("10.244.7.2 dev veth"), "\(routes)")
+    try await inNode.run(environment + ["CNI_COMMAND=DEL", "/usr/lib/cni/ptp"], input: ptp.json)
+    #expect(try await inNode.run("ip", "route").trimmed == "")
+    for namespace in [name, "\(name)-pod"] { try await host.run("ip", "netns", "delete", namespace) }
+    cni.remove()
+    #expect(access(cni.path, F_OK) != 0 && access("\(directory)/state", F_OK) != 0)
+    try await host.run("rm", "-r", directory)
+  }
+
+  @Test("the service interface carries its addresses, the host reaches the range by it, and a second start finds it", .enabled(if: hasPlugins))
+  func serviceInterface() async throws {
+    let name = "gt\(getpid())-if"
+    let host = Command()
+    try await host.run("ip", "netns", "add", name)
+    let inNode = Command(prefix: ["ip", "netns", "exec", name])
+    try await inNode.run("ip", "link", "set", "lo", "up")
+    let interface = ServiceInterface(
+      name: "gt-s", addresses: [.v4(0x0A60_0001), .v4(0x0A60_000A)], serviceCIDRs: [try #require(CIDR("10.96.0.0/12"))], source: nil,
+      command: inNode)
+    try await interface.create()
+    try await interface.create()
+    let addresses = try await inNode.run("ip", "-br", "address", "show", "dev", "gt-s")
+    #expect(addresses.contains("10.96.0.1/32") && addresses.contains("10.96.0.10/32"), "\(addresses)")
+    #expect(try await inNode.run("ip", "route", "get", "10.100.1.1").contains("dev gt-s"))
+    #expect(try await inNode.run("ip", "route", "get", "10.96.0.10").contains("local"))
+    await interface.remove()
+    #expect(try await inNode.run("ip", "-br", "link").split(separator: "\n").allSatisfy { !$0.hasPrefix("gt-s") })
+    try await host.run("ip", "netns", "delete", name)
+  }
+}
+
+@Suite("API forwarder")
+struct APIForwarderTests {
+  private let group = MultiThreadedEventLoopGroup.singleton
+
+  /// A server that sends everything back, in a few pieces, and closes when the client has ended.
+  private func echoServer() async throws -> any Channel {
+    try await ServerBootstrap(group: group).serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Echo()) }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+  }
+
+  private func exchange(port: Int, bytes: Int) async throws -> Int {
+    let client = try await ClientBootstrap(group: group).channelOption(.allowRemoteHalfClosure, value: true)
+      .connect(host: "127.0.0.1", port: port) { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+            wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+        }
+      }
+    return try await client.executeThenClose { inbound, outbound in
+      async let received = inbound.reduce(0) { $0 + $1.readableBytes }
+      for start in stride(from: 0, to: bytes, by: 65536) {
+        try await outbound.write(ByteBuffer(repeating: 7, count: min(65536, bytes - start)))
+      }
+      outbound.finish()
+      return try await received
+    }
+  }
+
+  @Test("carries megabytes both ways and each side's end to the other")
+  func carries() async throws {
+    let server = try await echoServer()
+    let forwarder = try await APIForwarder.start(
+      address: .v4(0x7F00_0001), port: 0, servers: [.init(host: "127.0.0.1", port: try #require(server.localAddress?.port))])
+    let port = try #require(forwarder.port)
+    #expect(try await exchange(port: port, bytes: 5 << 20) == 5 << 20)
+    #expect(try await exchange(port: port, bytes: 0) == 0)
+    await forwarder.stop()
+    try await server.close().get()
+  }
+
+  @Test("a server that is gone is passed over; with none left the connection is closed")
+  func failover() async throws {
+    let server = try await echoServer()
+    let gone = try await echoServer()
+    let gonePort = try #require(gone.localAddress?.port)
+    try await gone.close().get()
+    let forwarder = try await APIForwarder.start(
+      address: .v4(0x7F00_0001), port: 0,
+      servers: [.init(host: "127.0.0.1", port: gonePort), .init(host: "127.0.0.1", port: try #require(server.localAddress?.port))])
+    let port = try #require(forwarder.port)
+    for _ in 0..<3 { #expect(try await exchange(port: port, bytes: 1000) == 1000) }
+    try await server.close().get()
+    let left = try? await exchange(port: port, bytes: 0)
+    #expect(left == nil || left == 0)
+    await forwarder.stop()
+  }
+}
+
+private final class Echo: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.channel.writeAndFlush(unwrapInboundIn(data), promise: nil) }
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard case ChannelEvent.inputClosed? = event as? ChannelEvent else { return }
+    let channel = context.channel
+    channel.writeAndFlush(ByteBuffer()).whenComplete { _ in channel.close(promise: nil) }
+  }
+}
