@@ -1,0 +1,118 @@
+import CSQLite
+
+/// A connection to one SQLite file. Not thread-safe: its owner keeps it on one thread or behind a lock.
+final class SQLite {
+  struct Failure: Error {
+    var code: Int32
+    var message: String
+    var isFull: Bool { code & 0xff == SQLITE_FULL }
+    /// An error of the disk itself, after which nothing is known about what was written.
+    var isDiskFault: Bool { code & 0xff == SQLITE_IOERR }
+  }
+
+  private let handle: OpaquePointer
+
+  init(path: String) throws(Failure) {
+    var handle: OpaquePointer?
+    let code = sqlite3_open_v2(
+      path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    guard code == SQLITE_OK, let handle else {
+      let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
+      sqlite3_close(handle)
+      throw Failure(code: code, message: message)
+    }
+    self.handle = handle
+  }
+
+  private(set) var isClosed = false
+
+  /// Ends every statement too: a connection with one left over would keep the file locked.
+  func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    while let statement = sqlite3_next_stmt(handle, nil) { sqlite3_finalize(statement) }
+    sqlite3_close_v2(handle)
+  }
+
+  deinit { close() }
+
+  var failure: Failure { Failure(code: sqlite3_extended_errcode(handle), message: String(cString: sqlite3_errmsg(handle))) }
+
+  func run(_ sql: String) throws(Failure) {
+    guard sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK else { throw failure }
+  }
+
+  var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+
+  func prepare(_ sql: String) throws(Failure) -> Statement {
+    var statement: OpaquePointer?
+    guard sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK, let statement else {
+      throw failure
+    }
+    return Statement(statement, self)
+  }
+
+  /// Copies the whole database into another file while it is in use.
+  func backup(to path: String) throws(Failure) {
+    let target = try SQLite(path: path)
+    defer { target.close() }
+    guard let backup = sqlite3_backup_init(target.handle, "main", handle, "main") else { throw target.failure }
+    let code = sqlite3_backup_step(backup, -1)
+    sqlite3_backup_finish(backup)
+    guard code == SQLITE_DONE else { throw target.failure }
+  }
+
+  final class Statement {
+    private let statement: OpaquePointer
+    private let database: SQLite
+
+    init(_ statement: OpaquePointer, _ database: SQLite) {
+      self.statement = statement
+      self.database = database
+    }
+
+    deinit { if !database.isClosed { sqlite3_finalize(statement) } }
+
+    enum Argument {
+      case int(Int64)
+      case bytes([UInt8])
+      case text(String)
+      case null
+    }
+
+    private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+    /// Binds, steps through every row and resets.
+    func run(_ arguments: [Argument], _ row: (Statement) throws(Failure) -> Void = { _ in }) throws(Failure) {
+      defer { sqlite3_reset(statement) }
+      for (i, argument) in arguments.enumerated() {
+        let position = Int32(i + 1)
+        switch argument {
+        case .int(let value): sqlite3_bind_int64(statement, position, value)
+        case .text(let value): sqlite3_bind_text(statement, position, value, -1, Self.transient)
+        case .null: sqlite3_bind_null(statement, position)
+        case .bytes(let value):
+          _ = value.withUnsafeBytes {
+            sqlite3_bind_blob64(
+              statement, position, $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), UInt64($0.count), Self.transient)
+          }
+        }
+      }
+      while true {
+        switch sqlite3_step(statement) {
+        case SQLITE_ROW: try row(self)
+        case SQLITE_DONE: return
+        default: throw database.failure
+        }
+      }
+    }
+
+    func int(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
+    func isNull(_ column: Int32) -> Bool { sqlite3_column_type(statement, column) == SQLITE_NULL }
+
+    func bytes(_ column: Int32) -> [UInt8] {
+      guard let start = sqlite3_column_blob(statement, column) else { return [] }
+      return Array(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column))))
+    }
+  }
+}
