@@ -2,10 +2,6 @@ import Client
 import Logging
 import Wire
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// Places pods on nodes.
 ///
 /// In: nodes and pods, as watch events. Out: bindings in batches through ``Client/submit(_:)``; for a pod that no node takes, its
@@ -15,7 +11,8 @@ package struct Scheduler: Sendable {
   private let client: any Client
   private let seed: UInt64
   private let log: Logger
-  private let wallClock: @Sendable () -> Int64
+  private let now: @Sendable () -> WallTime
+  private let recorder: EventRecorder
 
   /// Decisions written in one go, and how many such batches are on their way at once.
   package static let batch = 512
@@ -23,15 +20,16 @@ package struct Scheduler: Sendable {
 
   /// - Parameters:
   ///   - client: as ``Identity/scheduler``.
-  ///   - wallClock: seconds since 1970, for conditions and events.
+  ///   - now: the wall clock, for conditions and events.
   package init(
     client: any Client, seed: UInt64 = .random(in: .min ... .max), log: Logger = Logger(label: "gantry.scheduler"),
-    wallClock: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
+    now: @escaping @Sendable () -> WallTime = { WallTime.now() }
   ) {
     self.client = client
     self.seed = seed
     self.log = log
-    self.wallClock = wallClock
+    self.now = now
+    recorder = EventRecorder(client: client, controller: "default-scheduler", now: now)
   }
 
   private enum Input: Sendable {
@@ -102,24 +100,24 @@ package struct Scheduler: Sendable {
   /// Writes decisions, then the events that tell of them.
   /// - Parameter written: is told what the state must hear, the bindings that were refused, before the events are written.
   private func write(_ effects: [SchedulerState.Effect], written: ([SchedulerState.Event]) -> Void) async {
-    let time = Timestamp.text(wallClock())
+    let time = Timestamp.text(now().seconds)
     let results = await client.submit(effects.map { operation(for: $0, at: time) })
     var failures: [SchedulerState.Event] = []
-    var events: [Operation] = []
+    var events: [Operation?] = []
     for (effect, result) in zip(effects, results) {
       switch (effect, result) {
       case (.bind(let key, let uid, let node, _), .success):
-        events.append(
-          event(key, uid, type: "Normal", "Scheduled", "Binding", "Successfully assigned \(key) to \(node)", time))
+        let note = "Successfully assigned \(key) to \(node)"
+        events.append(recorder.operation(.pod(key, uid: uid), .normal, reason: "Scheduled", action: "Binding", note))
       case (.bind(let key, let uid, let node, _), .failure(let error)):
         failures.append(.bindingFailed(key, uid: uid))
         // A pod that was deleted or bound meanwhile is no news.
         if error.reason != .notFound, error.reason != .conflict {
           log.warning("binding failed", metadata: ["pod": "\(key)", "node": "\(node)", "error": "\(error.message)"])
-          events.append(event(key, uid, type: "Warning", "FailedScheduling", "Scheduling", "binding rejected: \(error.message)", time))
+          events.append(refusal(key, uid, "binding rejected: \(error.message)"))
         }
       case (.refuse(let key, let uid, let explanation), .success):
-        events.append(event(key, uid, type: "Warning", "FailedScheduling", "Scheduling", explanation.message, time))
+        events.append(refusal(key, uid, explanation.message))
       case (.refuse(let key, _, _), .failure(let error)):
         if error.reason != .notFound {
           log.warning("condition not written", metadata: ["pod": "\(key)", "error": "\(error.message)"])
@@ -127,7 +125,11 @@ package struct Scheduler: Sendable {
       }
     }
     written(failures)
-    if !events.isEmpty { _ = await client.submit(events) }
+    if !events.isEmpty { _ = await client.submit(events.compactMap { $0 }) }
+  }
+
+  private func refusal(_ key: ObjectKey, _ uid: String, _ note: String) -> Operation? {
+    recorder.operation(.pod(key, uid: uid), .warning, reason: "FailedScheduling", action: "Scheduling", note)
   }
 
   private func operation(for effect: SchedulerState.Effect, at time: String) -> Operation {
@@ -142,36 +144,5 @@ package struct Scheduler: Sendable {
         .pods, key, subresource: "status",
         Patch(.strategic, ["metadata": ["uid": .string(uid)], "status": ["conditions": [condition]]]))
     }
-  }
-
-  private func event(
-    _ key: ObjectKey, _ uid: String, type: String, _ reason: String, _ action: String, _ note: String, _ time: String
-  ) -> Operation {
-    // Upstream's recorder names events so: the object's name and something unique.
-    let suffix = String(UInt64.random(in: .min ... .max), radix: 16)
-    return .create(
-      .events, namespace: key.namespace,
-      body: [
-        "metadata": ["name": .string("\(key.name).\(suffix)"), "namespace": .string(key.namespace)],
-        "eventTime": .string(String(time.dropLast()) + ".000000Z"), "reportingController": "default-scheduler",
-        "reportingInstance": "default-scheduler-gantry", "action": .string(action), "reason": .string(reason), "type": .string(type),
-        "note": .string(String(note.prefix(1024))),
-        "regarding": [
-          "kind": "Pod", "apiVersion": "v1", "namespace": .string(key.namespace), "name": .string(key.name), "uid": .string(uid),
-        ],
-      ])
-  }
-}
-
-/// Instants as the API writes them.
-enum Timestamp {
-  /// - Parameter seconds: since 1970, UTC.
-  /// - Returns: RFC 3339 with whole seconds: `2026-11-25T07:53:46Z`.
-  static func text(_ seconds: Int64) -> String {
-    var seconds = time_t(seconds)
-    var parts = tm()
-    gmtime_r(&seconds, &parts)
-    func two(_ n: Int32) -> String { n < 10 ? "0\(n)" : "\(n)" }
-    return "\(1900 + Int(parts.tm_year))-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
   }
 }

@@ -1,0 +1,125 @@
+import Synchronization
+import Wire
+
+/// What an event is about.
+package struct ObjectReference: Hashable, Sendable {
+  package var apiVersion: String
+  package var kind: String
+  package var namespace: String
+  package var name: String
+  package var uid: String
+  package var fieldPath: String
+
+  package init(apiVersion: String = "v1", kind: String, namespace: String = "", name: String, uid: String, fieldPath: String = "") {
+    self.apiVersion = apiVersion
+    self.kind = kind
+    self.namespace = namespace
+    self.name = name
+    self.uid = uid
+    self.fieldPath = fieldPath
+  }
+
+  package static func pod(_ key: ObjectKey, uid: String, container: String? = nil) -> ObjectReference {
+    ObjectReference(
+      kind: "Pod", namespace: key.namespace, name: key.name, uid: uid,
+      fieldPath: container.map { "spec.containers{\($0)}" } ?? "")
+  }
+}
+
+/// Writes events. What is said again within six minutes becomes a series of one event instead of many: its count is written at
+/// once for the first repetition, then no more often than every 30 s.
+///
+/// Events are told and forgotten: a failure to write one stops nobody. At most 4,096 are remembered.
+package final class EventRecorder: Sendable {
+  package enum Kind: String, Sendable {
+    case normal = "Normal"
+    case warning = "Warning"
+  }
+
+  private struct Told: Hashable {
+    var about: ObjectReference
+    var kind: Kind
+    var reason: String
+    var action: String
+    var note: String
+  }
+
+  private struct Series {
+    var key: ObjectKey
+    var count = 1
+    var last: WallTime
+    var written: WallTime
+  }
+
+  private let client: any Client
+  private let controller: String
+  private let instance: String
+  private let now: @Sendable () -> WallTime
+  private let state = Mutex([Told: Series]())
+
+  private static let window: Int64 = 360
+  private static let refresh: Int64 = 30
+  private static let limit = 4096
+
+  /// - Parameters:
+  ///   - controller: `reportingController`: `kubelet`, `default-scheduler`, `deployment-controller`.
+  ///   - instance: which one of several: the node's name for an agent.
+  package init(
+    client: any Client, controller: String, instance: String = "", now: @escaping @Sendable () -> WallTime = { WallTime.now() }
+  ) {
+    self.client = client
+    self.controller = controller
+    self.instance = instance.isEmpty ? controller : instance
+    self.now = now
+  }
+
+  /// Tells one event. Returns when it is written or given up.
+  /// - Parameter action: what was being done: `Binding`, `Killing`; the reason where nil.
+  package func record(
+    _ about: ObjectReference, _ kind: Kind, reason: String, action: String? = nil, _ note: String
+  ) async {
+    if let operation = operation(about, kind, reason: reason, action: action, note) { _ = await client.submit([operation]) }
+  }
+
+  /// The write that tells an event, for those who send many in one go; nil where it has just been told.
+  package func operation(
+    _ about: ObjectReference, _ kind: Kind, reason: String, action: String? = nil, _ note: String
+  ) -> Operation? {
+    let now = now()
+    let note = String(note.prefix(1024))
+    let told = Told(about: about, kind: kind, reason: reason, action: action ?? reason, note: note)
+    return state.withLock { state in
+      if var series = state[told], now.seconds - series.last.seconds < Self.window {
+        series.count += 1
+        series.last = now
+        defer { state[told] = series }
+        guard series.count == 2 || now.seconds - series.written.seconds >= Self.refresh else { return nil }
+        series.written = now
+        return .patch(
+          .events, series.key, subresource: nil,
+          Patch(.merge, ["series": ["count": .int(Int64(series.count)), "lastObservedTime": .string(Timestamp.micro(now))]]))
+      }
+      if state.count >= Self.limit { state = state.filter { now.seconds - $0.value.last.seconds < Self.window } }
+      if state.count >= Self.limit { state.removeAll() }
+      let namespace = about.namespace.isEmpty ? "default" : about.namespace
+      let suffix = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
+      let key = ObjectKey(namespace: namespace, name: "\(about.name.prefix(236)).\(suffix)")
+      state[told] = Series(key: key, last: now, written: now)
+      return .create(.events, namespace: namespace, body: body(key, told, now))
+    }
+  }
+
+  private func body(_ key: ObjectKey, _ told: Told, _ now: WallTime) -> Value {
+    var regarding: Value = ["kind": .string(told.about.kind)]
+    if !told.about.namespace.isEmpty { regarding["namespace"] = .string(told.about.namespace) }
+    regarding["name"] = .string(told.about.name)
+    if !told.about.uid.isEmpty { regarding["uid"] = .string(told.about.uid) }
+    regarding["apiVersion"] = .string(told.about.apiVersion)
+    if !told.about.fieldPath.isEmpty { regarding["fieldPath"] = .string(told.about.fieldPath) }
+    return [
+      "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)], "eventTime": .string(Timestamp.micro(now)),
+      "reportingController": .string(controller), "reportingInstance": .string(instance), "action": .string(told.action),
+      "reason": .string(told.reason), "regarding": regarding, "note": .string(told.note), "type": .string(told.kind.rawValue),
+    ]
+  }
+}
