@@ -15,6 +15,7 @@ let http2: [Target.Dependency] = [
 ]
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -52,7 +53,7 @@ targets += room("Agent", ["Wire", "RPC", "Client", "Network", "CLinux", logging]
 targets += room("Scheduler", ["Wire", "Client", logging])
 targets += room("Controllers", ["Wire", "Client", logging, crypto])
 targets += room("HTTP", [logging, crypto] + nio + http2)
-targets += room("ControlPlane", ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", logging, crypto, x509] + nio)
+targets += room("ControlPlane", ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", logging, crypto, x509, asn1] + nio)
 targets += room("Registry", ["Wire", "ControlPlane", "HTTP", logging, crypto] + nio)
 targets += room(
   "KubernetesAPI", ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "HTTP", logging, crypto] + nio + http2)
@@ -85,6 +86,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.1"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
   ],

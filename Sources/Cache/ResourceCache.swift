@@ -30,6 +30,7 @@ package final class ResourceCache: Sendable {
     /// Everything after this revision is in the ring.
     var completeSince: Revision = 0
     var watchers = WatcherTable()
+    var lastRevision: Revision = 0
     /// Recent roots for continue tokens, oldest first.
     var recent: [Snapshot] = []
 
@@ -63,7 +64,10 @@ package final class ResourceCache: Sendable {
 
   func load(_ object: EncodedObject) {
     let entry = entry(object)
-    state.withLock { _ = $0.tree.put(entry) }
+    state.withLock {
+      _ = $0.tree.put(entry)
+      $0.lastRevision = max($0.lastRevision, object.revision)
+    }
   }
 
   func put(_ object: EncodedObject, wakes: inout WakeList) {
@@ -81,6 +85,7 @@ package final class ResourceCache: Sendable {
   ) {
     let cursors = state.withLock { state -> [WatchCursor] in
       let (new, old) = change(&state.tree)
+      state.lastRevision = revision
       if new == nil, old == nil { return [] }
       state.ring.append(RingEvent(revision: revision, new: new, old: old))
       state.bytes += (new ?? old)?.object.count ?? 0
@@ -105,8 +110,13 @@ package final class ResourceCache: Sendable {
 
   package func get(_ key: ObjectKey) -> EncodedObject? { state.withLock { $0.tree.get(key)?.object } }
 
-  /// - Parameter revision: the cache's own, read before.
-  package func snapshot(revision: Revision) -> Snapshot { Snapshot(tree: state.withLock { $0.tree }, revision: revision) }
+  /// - Parameter revision: the cache's own, read before: the tree may already be newer, and then says so.
+  package func snapshot(revision: Revision) -> Snapshot {
+    state.withLock { Snapshot(tree: $0.tree, revision: max(revision, $0.lastRevision)) }
+  }
+
+  /// The revision of the last change here. Equal means: nothing changed.
+  package var lastRevision: Revision { state.withLock { $0.lastRevision } }
 
   package var count: Int { state.withLock { $0.tree.count } }
 

@@ -73,6 +73,8 @@ package struct APIError: Error, Sendable, Equatable {
   package var causes: [Cause] = []
   /// Seconds after which a retry may succeed.
   package var retryAfterSeconds: Int?
+  /// With `.expired` of a page: a token that goes on over the newest state (`metadata.continue` of the Status).
+  package var continueToken: String?
 
   package init(_ reason: Reason, _ message: String, code: Int? = nil) {
     self.reason = reason

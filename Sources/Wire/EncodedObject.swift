@@ -47,6 +47,20 @@ package final class EncodedObject: Sendable {
     splice = parts.splice
   }
 
+  private init(_ other: EncodedObject, revision: Int64) {
+    self.revision = revision
+    bytes = other.bytes
+    key = other.key
+    uid = other.uid
+    splice = other.splice
+  }
+
+  /// The same state at another revision: what a watcher is shown of a deletion.
+  package func at(revision: Int64) -> EncodedObject { EncodedObject(self, revision: revision) }
+
+  /// True where both hold the same bytes; the revision does not count.
+  package func hasSameBytes(as other: [UInt8]) -> Bool { bytes == other }
+
   /// Bytes this object occupies, for limits and measurements.
   package var count: Int { bytes.count }
 

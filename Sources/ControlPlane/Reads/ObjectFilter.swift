@@ -1,0 +1,43 @@
+import Cache
+import Client
+import Schema
+import Wire
+
+/// Label and field selectors, compiled once a request.
+package struct ObjectFilter: Sendable {
+  private let labels: LabelSelector
+  private let fields: FieldSelector
+  private let kind: ResourceKind
+  private let table: SchemaTable
+
+  /// - Throws: `.badRequest` for a selector that cannot be parsed or names a field that is not selectable.
+  init(_ request: ReadRequest, table: SchemaTable) throws(APIError) {
+    self.table = table
+    kind = request.kind
+    labels = try LabelSelector(parsing: request.labelSelector)
+    fields = try FieldSelector(parsing: request.fieldSelector)
+    for field in fields.fields where !table.isSelectable(field, request.kind) {
+      throw .badRequest("Unable to find \"\(request.kind.gvr)\" that match label selector \"\(request.labelSelector)\", field selector \"\(request.fieldSelector)\": field label not supported: \(field)")
+    }
+  }
+
+  package var isEmpty: Bool { labels.isEmpty && fields.isEmpty }
+
+  package func matches(_ object: EncodedObject) -> Bool {
+    if isEmpty { return true }
+    return object.withView { view in
+      if !labels.isEmpty, !labels.matches(view["metadata"]["labels"]) { return false }
+      return fields.isEmpty || fields.matches { table.selectableValue($0, kind, view) }
+    }
+  }
+
+  /// What a watcher must be woken for.
+  func scope(_ request: ReadRequest) -> WatchScope {
+    if let name = request.name ?? fields.value(of: "metadata.name") {
+      if !request.kind.isNamespaced { return .object(ObjectKey(name: name)) }
+      if let namespace = request.namespace { return .object(ObjectKey(namespace: namespace, name: name)) }
+    }
+    if request.kind.typeName == "core/v1.Pod", let node = fields.value(of: "spec.nodeName"), !node.isEmpty { return .attribute(node) }
+    return request.namespace.map { .namespace($0) } ?? .all
+  }
+}
