@@ -97,7 +97,7 @@ package final class EventRecorder: Sendable {
         series.written = now
         return .patch(
           .events, series.key, subresource: nil,
-          Patch(.merge, ["series": ["count": .int(Int64(series.count)), "lastObservedTime": .string(Timestamp.micro(now))]]))
+          Patch(.merge, ["series": ["count": .int(Int64(series.count)), "lastObservedTime": .string(RFC3339.micro(now))]]))
       }
       if state.count >= Self.limit { state = state.filter { now.seconds - $0.value.last.seconds < Self.window } }
       if state.count >= Self.limit { state.removeAll() }
@@ -117,7 +117,7 @@ package final class EventRecorder: Sendable {
     regarding["apiVersion"] = .string(told.about.apiVersion)
     if !told.about.fieldPath.isEmpty { regarding["fieldPath"] = .string(told.about.fieldPath) }
     return [
-      "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)], "eventTime": .string(Timestamp.micro(now)),
+      "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)], "eventTime": .string(RFC3339.micro(now)),
       "reportingController": .string(controller), "reportingInstance": .string(instance), "action": .string(told.action),
       "reason": .string(told.reason), "regarding": regarding, "note": .string(told.note), "type": .string(told.kind.rawValue),
     ]

@@ -3,7 +3,7 @@
 #endif
 
 /// Instants as the API writes them, and back.
-package enum Timestamp {
+package enum RFC3339 {
   /// RFC 3339 with whole seconds, UTC: `2026-11-25T07:53:46Z`.
   /// - Parameter seconds: since 1970.
   package static func text(_ seconds: Int64) -> String {
