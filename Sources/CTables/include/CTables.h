@@ -8,3 +8,6 @@ typedef struct {
 
 /// The table that scripts/generate-tables makes: kinds, shapes, defaults, columns.
 gantry_table gantry_kubernetes_table(void);
+
+/// The table that scripts/generate-cri-tables makes: messages, enums and methods of CRI v1.
+gantry_table gantry_cri_table(void);
