@@ -12,6 +12,9 @@ package final class Cache: Sendable {
   /// - Returns: nil where the value cannot be read by this release.
   package typealias Open = @Sendable (StoreKey, [UInt8]) -> [UInt8]?
 
+  /// Keys of this group are no objects (reservations of addresses and ports): they are not cached.
+  package static let hiddenGroup = "~"
+
   private let resources = Mutex<[GroupResource: ResourceCache]>([:])
   private let open: Open
   private let indexes: @Sendable (GroupResource) -> (@Sendable (EncodedObject) -> String)?
@@ -39,7 +42,7 @@ package final class Cache: Sendable {
     store.observe { [weak self] events, revision in self?.apply(events, revision: revision) }
     let (records, revision) = try store.load()
     startRevision.store(revision, ordering: .releasing)
-    for record in records {
+    for record in records where record.key.resource.group != Cache.hiddenGroup {
       guard let object = object(record.key, record.value, record.revision) else { continue }
       resource(record.key.resource).load(object)
     }
@@ -75,7 +78,7 @@ package final class Cache: Sendable {
 
   private func apply(_ events: [StoreEvent], revision: Revision) {
     var wakes = WakeList()
-    for event in events {
+    for event in events where event.key.resource.group != Cache.hiddenGroup {
       let resource = resource(event.key.resource)
       if let value = event.value {
         guard let object = object(event.key, value, event.revision) else { continue }

@@ -21,7 +21,7 @@ enum Conversion {
     if kind.storage != kind.gvr.groupResource { rename(&value, toEvents: false) }
   }
 
-  private static func rename(_ value: inout Value, toEvents: Bool) {
+  static func rename(_ value: inout Value, toEvents: Bool) {
     for (core, events) in eventFields {
       let (from, to) = toEvents ? (core, events) : (events, core)
       if let moved = value.remove(from) { value[to] = moved }

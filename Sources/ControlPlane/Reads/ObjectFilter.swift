@@ -14,9 +14,11 @@ package struct ObjectFilter: Sendable {
   init(_ request: ReadRequest, table: SchemaTable) throws(APIError) {
     self.table = table
     kind = request.kind
-    labels = try LabelSelector(parsing: request.labelSelector)
-    fields = try FieldSelector(parsing: request.fieldSelector)
-    for field in fields.fields where !table.isSelectable(field, request.kind) {
+    do throws(LabelSelector.Malformed) {
+      labels = try LabelSelector(parsing: request.labelSelector)
+      fields = try FieldSelector(parsing: request.fieldSelector)
+    } catch { throw .badRequest(error.description) }
+    for field in fields.requirements.map(\.field) where !table.isSelectable(field, request.kind) {
       throw .badRequest("Unable to find \"\(request.kind.gvr)\" that match label selector \"\(request.labelSelector)\", field selector \"\(request.fieldSelector)\": field label not supported: \(field)")
     }
   }
@@ -31,13 +33,15 @@ package struct ObjectFilter: Sendable {
     }
   }
 
+  private func value(of field: String) -> String? { fields.requirements.first { $0.field == field && $0.isEqual }?.value }
+
   /// What a watcher must be woken for.
   func scope(_ request: ReadRequest) -> WatchScope {
-    if let name = request.name ?? fields.value(of: "metadata.name") {
+    if let name = request.name ?? value(of: "metadata.name") {
       if !request.kind.isNamespaced { return .object(ObjectKey(name: name)) }
       if let namespace = request.namespace { return .object(ObjectKey(namespace: namespace, name: name)) }
     }
-    if request.kind.typeName == "core/v1.Pod", let node = fields.value(of: "spec.nodeName"), !node.isEmpty { return .attribute(node) }
+    if request.kind.typeName == "core/v1.Pod", let node = value(of: "spec.nodeName"), !node.isEmpty { return .attribute(node) }
     return request.namespace.map { .namespace($0) } ?? .all
   }
 }

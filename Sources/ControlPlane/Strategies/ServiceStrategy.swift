@@ -1,0 +1,159 @@
+import Client
+import Schema
+import Store
+import Wire
+
+/// Addresses and node ports of services: reserved as keys that are committed with their service, so that nothing leaks.
+struct ServiceStrategy: KindStrategy {
+  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
+    object["status"] = ["loadBalancer": .emptyObject]
+    try allocate(&object, old: nil, &context)
+  }
+
+  func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) {
+    guard context.request.subresource == nil else { return }
+    let type = object["spec"]["type"].string ?? "ClusterIP"
+    if type != "ExternalName", old["spec"]["type"].string != "ExternalName" {
+      // A client that sends no address means the one that is there (kubectl replace, kubectl apply).
+      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] where object["spec"][field].isNull && !old["spec"][field].isNull {
+        object["spec"][field] = old["spec"][field]
+      }
+    }
+    keepNodePorts(&object, old: old)
+    try allocate(&object, old: old, &context)
+  }
+
+  /// A port that is sent without its node port keeps the one it has, as upstream patches it in.
+  private func keepNodePorts(_ object: inout Value, old: Value) {
+    guard usesNodePorts(object), usesNodePorts(old), var ports = object["spec"]["ports"].array else { return }
+    let known = old["spec"]["ports"].array ?? []
+    let taken = Set(ports.compactMap { $0["nodePort"].int })
+    for i in ports.indices where ports[i]["nodePort"].isNull {
+      let same = known.first { $0["port"] == ports[i]["port"] && $0["protocol"] == ports[i]["protocol"] }
+      if let port = same?["nodePort"], let number = port.int, !taken.contains(number) { ports[i]["nodePort"] = port }
+    }
+    object["spec"]["ports"] = .array(ports)
+  }
+
+  private func usesNodePorts(_ object: Value) -> Bool {
+    switch object["spec"]["type"].string {
+    case "NodePort": true
+    case "LoadBalancer": object["spec"]["allocateLoadBalancerNodePorts"].bool != false
+    default: false
+    }
+  }
+
+  private func allocate(_ object: inout Value, old: Value?, _ context: inout WriteContext) throws(APIError) {
+    let allocators = context.controlPlane.allocators
+    let owner = "\(context.request.key.namespace)/\(object["metadata"]["name"].string ?? "")"
+    let name = object["metadata"]["name"].string ?? ""
+    let hadAddresses = Self.addresses(old)
+    let hadPorts = Self.nodePorts(old)
+    if object["spec"]["type"].string == "ExternalName" {
+      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] { object["spec"].remove(field) }
+    } else {
+      try allocateAddress(&object, had: hadAddresses, owner: owner, name, &context)
+    }
+    if usesNodePorts(object) {
+      try allocatePorts(&object, had: hadPorts, owner: owner, name, &context)
+    } else if object["spec"]["type"].string != "LoadBalancer", var ports = object["spec"]["ports"].array {
+      for i in ports.indices { ports[i].remove("nodePort") }
+      object["spec"]["ports"] = .array(ports)
+    }
+    for address in hadAddresses.subtracting(Self.addresses(object)) { context.writes.append(.delete(allocators.key(address: address), uid: nil)) }
+    for port in hadPorts.subtracting(Self.nodePorts(object)) { context.writes.append(.delete(allocators.key(port: port), uid: nil)) }
+  }
+
+  private func allocateAddress(_ object: inout Value, had: Set<String>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {
+    let allocators = context.controlPlane.allocators
+    let asked = object["spec"]["clusterIP"].string ?? object["spec"]["clusterIPs"][0].string ?? ""
+    var address = asked
+    if asked == "None" {
+      object["spec"]["clusterIPs"] = ["None"]
+      object["spec"]["clusterIP"] = "None"
+    } else {
+      if asked.isEmpty {
+        guard let free = allocators.freeAddress(in: context.controlPlane.cache) else {
+          throw APIError.internalError("failed to allocate IP: range is full")
+        }
+        address = free
+      } else if !had.contains(asked) {
+        guard allocators.contains(address: asked) else {
+          throw .invalid(
+            context.kind, name,
+            [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): the provided IP (\(asked)) is not in the valid range. The range of valid IPs is \(allocators.serviceCIDR)")])
+        }
+        guard !allocators.isTaken(address: asked, in: context.controlPlane.cache) else {
+          throw .invalid(
+            context.kind, name, [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): provided IP is already allocated")])
+        }
+      }
+      if !had.contains(address) {
+        let key = allocators.key(address: address)
+        context.compares.append(.absent(key))
+        context.writes.append(.put(key, Array(owner.utf8)))
+      }
+      object["spec"]["clusterIP"] = .string(address)
+      object["spec"]["clusterIPs"] = [.string(address)]
+    }
+    if object["spec"]["ipFamilies"].isNull { object["spec"]["ipFamilies"] = ["IPv4"] }
+    if object["spec"]["ipFamilyPolicy"].isNull { object["spec"]["ipFamilyPolicy"] = "SingleStack" }
+  }
+
+  private func allocatePorts(_ object: inout Value, had: Set<Int>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {
+    let allocators = context.controlPlane.allocators
+    guard var ports = object["spec"]["ports"].array else { return }
+    var mine: Set<Int> = []
+    for i in ports.indices {
+      var port = Int(ports[i]["nodePort"].int ?? 0)
+      if port == 0 {
+        guard let free = allocators.freePort(in: context.controlPlane.cache, besides: mine) else {
+          throw APIError.internalError("failed to allocate a nodePort: range is full")
+        }
+        port = free
+      } else if !had.contains(port), !mine.contains(port) {
+        guard allocators.nodePorts.contains(port) else {
+          throw .invalid(
+            context.kind, name,
+            [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is not in the valid range. The range of valid ports is \(allocators.nodePorts.lowerBound)-\(allocators.nodePorts.upperBound)")])
+        }
+        guard !allocators.isTaken(port: port, in: context.controlPlane.cache) else {
+          throw .invalid(context.kind, name, [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is already allocated")])
+        }
+      }
+      if !had.contains(port), mine.insert(port).inserted {
+        let key = allocators.key(port: port)
+        context.compares.append(.absent(key))
+        context.writes.append(.put(key, Array(owner.utf8)))
+      }
+      mine.insert(port)
+      ports[i]["nodePort"] = .int(Int64(port))
+    }
+    object["spec"]["ports"] = .array(ports)
+  }
+
+  func validate(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] {
+    guard let old, context.request.subresource == nil else { return [] }
+    let before = old["spec"]["clusterIP"]
+    let after = object["spec"]["clusterIP"]
+    let isExternal = [object, old].contains { $0["spec"]["type"].string == "ExternalName" }
+    if !isExternal, before.string?.isEmpty == false, before != after {
+      return [.invalid("spec.clusterIPs[0]", object["spec"]["clusterIPs"], "may not change once set")]
+    }
+    return []
+  }
+
+  func release(_ object: Value, _ context: inout WriteContext) {
+    let allocators = context.controlPlane.allocators
+    for address in Self.addresses(object) { context.writes.append(.delete(allocators.key(address: address), uid: nil)) }
+    for port in Self.nodePorts(object) { context.writes.append(.delete(allocators.key(port: port), uid: nil)) }
+  }
+
+  static func addresses(_ object: Value?) -> Set<String> {
+    Set((object?["spec"]["clusterIPs"].array ?? []).compactMap(\.string).filter { $0 != "None" && !$0.isEmpty })
+  }
+
+  static func nodePorts(_ object: Value?) -> Set<Int> {
+    Set((object?["spec"]["ports"].array ?? []).compactMap { $0["nodePort"].int }.filter { $0 > 0 }.map { Int($0) })
+  }
+}

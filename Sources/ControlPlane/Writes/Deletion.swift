@@ -1,0 +1,104 @@
+import Client
+import Schema
+import Store
+import Wire
+
+extension ControlPlane {
+  private static let maximumAttempts = 32
+
+  /// Deletes an object, or begins to: a grace period or finalizers keep it, marked.
+  package func delete(
+    _ kind: ResourceKind, _ key: ObjectKey, _ options: DeleteOptions, identity: Identity
+  ) async throws(APIError) -> DeleteResult {
+    let request = WriteRequest(
+      kind: kind, key: key, verb: .update(.emptyObject), identity: identity, options: WriteOptions(dryRun: options.dryRun))
+    for _ in 0..<Self.maximumAttempts {
+      guard let current = cache.resource(kind.storage).get(key) else { throw .notFound(kind.gvr.groupResource, key.name) }
+      try check(options, current, kind)
+      var context = WriteContext(controlPlane: self, request: request, now: clock.now())
+      try Admission.validateDeletion(current, context)
+      let old = current.withView(\.value)
+      var object = old
+      let isGone = mark(&object, options, context)
+      let storeKey = StoreKey(kind.storage, key)
+      if !isGone, object == old { return DeleteResult(remaining: converted(current, to: kind), uid: current.uid) }
+      if options.dryRun { return DeleteResult(remaining: isGone ? nil : converted(current, to: kind), uid: current.uid) }
+      let write: Transaction.Write
+      if isGone {
+        Strategies.of(kind).release(old, &context)
+        write = .delete(storeKey, uid: current.uid)
+      } else {
+        write = .put(storeKey, Envelope().wrap(schema.encodeForStorage(object, kind: storageKind(kind))))
+      }
+      do throws(StoreError) {
+        _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))
+        guard !isGone, let remaining = cache.resource(kind.storage).get(key) else { return DeleteResult(remaining: nil, uid: current.uid) }
+        return DeleteResult(remaining: converted(remaining, to: kind), uid: current.uid)
+      } catch {
+        guard case .conflict = error else { throw Self.failure(error) }
+      }
+    }
+    throw .conflict(kind.gvr.groupResource, key.name, APIError.objectModified)
+  }
+
+  private func check(_ options: DeleteOptions, _ current: EncodedObject, _ kind: ResourceKind) throws(APIError) {
+    if let uid = options.preconditionUID, uid != current.uid {
+      throw .conflict(
+        kind.gvr.groupResource, current.key.name,
+        "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
+    }
+    if let version = options.preconditionResourceVersion, version != String(current.revision) {
+      throw .conflict(
+        kind.gvr.groupResource, current.key.name,
+        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(current.revision)")
+    }
+  }
+
+  /// Brings an object on its way out.
+  /// - Returns: true where nothing holds it and it goes at once.
+  private func mark(_ object: inout Value, _ options: DeleteOptions, _ context: WriteContext) -> Bool {
+    let kind = context.kind
+    setPropagation(&object, options.propagation)
+    let grace = gracePeriod(object, options, kind)
+    let isMarked = !object["metadata"]["deletionTimestamp"].isNull
+    let known = object["metadata"]["deletionGracePeriodSeconds"].int ?? 0
+    if isMarked {
+      // A second request can only shorten the time.
+      if grace < known {
+        let began = object["metadata"]["deletionTimestamp"].string.flatMap { Timestamp($0) }.map { $0.seconds - known } ?? context.now.seconds
+        object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: max(context.now.seconds, began + grace)).description)
+        object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
+      }
+    }
+    let holdsFinalizers = object["metadata"]["finalizers"].array?.isEmpty == false || object["spec"]["finalizers"].array?.isEmpty == false && kind.typeName == "core/v1.Namespace"
+    if grace == 0, !holdsFinalizers { return true }
+    if !isMarked {
+      object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: context.now.seconds + grace).description)
+      object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
+      if kind.strategy.generation != nil { object["metadata"]["generation"] = .int((object["metadata"]["generation"].int ?? 0) + 1) }
+    }
+    if kind.typeName == "core/v1.Namespace" { object["status"]["phase"] = "Terminating" }
+    return false
+  }
+
+  private func setPropagation(_ object: inout Value, _ propagation: DeleteOptions.Propagation?) {
+    guard let propagation else { return }
+    var finalizers = (object["metadata"]["finalizers"].array ?? []).compactMap(\.string).filter { $0 != "orphan" && $0 != "foregroundDeletion" }
+    switch propagation {
+    case .background: break
+    case .orphan: finalizers.append("orphan")
+    case .foreground: finalizers.append("foregroundDeletion")
+    }
+    if finalizers.isEmpty { object["metadata"].remove("finalizers") } else { object["metadata"]["finalizers"] = .array(finalizers.map { .string($0) }) }
+  }
+
+  /// Seconds that a pod may take to end: 0 where nothing runs. Other kinds go at once.
+  private func gracePeriod(_ object: Value, _ options: DeleteOptions, _ kind: ResourceKind) -> Int64 {
+    guard kind.typeName == "core/v1.Pod" else { return 0 }
+    let isUnassigned = object["spec"]["nodeName"].string?.isEmpty != false
+    let phase = object["status"]["phase"].string
+    if isUnassigned || phase == "Succeeded" || phase == "Failed" { return 0 }
+    let asked = options.gracePeriodSeconds ?? object["spec"]["terminationGracePeriodSeconds"].int ?? 30
+    return asked < 0 ? 1 : asked
+  }
+}

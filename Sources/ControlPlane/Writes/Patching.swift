@@ -1,0 +1,48 @@
+import Client
+import Schema
+import Wire
+
+extension ControlPlane {
+  /// The object that a patch makes of the current one: merged, then decoded like a body.
+  func patched(_ current: Value, _ patch: Patch, _ context: inout WriteContext) throws(APIError) -> Value {
+    let kind = context.kind
+    let storage = storageKind(kind)
+    var target = current
+    if kind.storage != kind.gvr.groupResource { Conversion.rename(&target, toEvents: true) }
+    var merged: Value
+    do throws(PatchError) {
+      switch patch.kind {
+      case .json:
+        target["kind"] = .string(kind.kind)
+        target["apiVersion"] = .string(kind.apiVersion)
+        merged = try JSONPatch.apply(patch.body, to: target)
+      case .merge: merged = try MergePatch.apply(patch.body, to: target)
+      case .strategic: merged = try schema.strategicMerge(patch.body, into: target, type: kind.type)
+      case .apply:
+        throw PatchError(.malformed, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
+      }
+    } catch { throw Self.failure(error, patch, context) }
+    guard case .object = merged else { throw .badRequest("the patch leaves no object") }
+    if let other = merged["kind"].string, other != kind.kind { throw .badRequest("the patch changes kind from \(kind.kind) to \(other)") }
+    do throws(DecodeError) {
+      let findings = try schema.prune(&merged, type: kind.type)
+      switch context.request.options.fieldValidation {
+      case "Strict" where !findings.isEmpty: throw DecodeError("strict decoding error: \(findings.joined(separator: ", "))")
+      case "Warn": context.warnings += findings
+      default: break
+      }
+    } catch { throw .badRequest(error.message) }
+    Conversion.write(&merged, from: kind)
+    _ = storage
+    return merged
+  }
+
+  private static func failure(_ error: PatchError, _ patch: Patch, _ context: WriteContext) -> APIError {
+    if patch.kind == .apply { return APIError(.unsupportedMediaType, error.message) }
+    var refusal = error.kind == .tooLarge ? APIError(.requestEntityTooLarge, error.message) : error.kind == .malformed ? .badRequest(error.message) : APIError(.invalid, error.message)
+    refusal.name = context.request.key.name
+    refusal.group = context.kind.gvr.group
+    refusal.kind = context.kind.gvr.resource
+    return refusal
+  }
+}

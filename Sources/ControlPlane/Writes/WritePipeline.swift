@@ -1,0 +1,290 @@
+import Client
+import Schema
+import Store
+import Wire
+
+/// The one way a write goes, whichever door it came through (DESIGN section 4): read, merge, decode, default, own, admit, check, commit.
+/// A conflict that the caller did not ask for starts the attempt again.
+extension ControlPlane {
+  /// Attempts of one write under contention.
+  private static let maximumAttempts = 32
+
+  /// Create, update and patch. The caller has authorized.
+  package func write(_ request: WriteRequest) async throws(APIError) -> WriteResult {
+    try check(request)
+    for attempt in 1...Self.maximumAttempts {
+      var context = WriteContext(controlPlane: self, request: request, now: clock.now())
+      let plan = try plan(request, &context)
+      guard case .commit(let commit) = plan else {
+        if case .done(let object) = plan { return WriteResult(object: converted(object, to: request.kind), isCreated: false, warnings: context.warnings) }
+        continue
+      }
+      if request.options.dryRun {
+        let object = try encoded(commit.bytes, revision: commit.old?.revision ?? 0)
+        return WriteResult(object: converted(object, to: request.kind), isCreated: commit.old == nil, warnings: context.warnings)
+      }
+      do throws(StoreError) {
+        let revision = try await store.commit(commit.transaction)
+        let object = try encodedOrFail(commit.bytes, revision: revision)
+        return WriteResult(object: converted(object, to: request.kind), isCreated: commit.old == nil, warnings: context.warnings)
+      } catch {
+        guard case .conflict(let key, _) = error else { throw Self.failure(error) }
+        metrics.count("gantry_write_conflicts_total")
+        if commit.old == nil, key == commit.storeKey, !commit.hasGeneratedName { throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name) }
+        if commit.isConditional, key == commit.storeKey { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
+        if attempt == Self.maximumAttempts { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
+      }
+    }
+    throw .internalError("write did not settle")
+  }
+
+  static func failure(_ error: StoreError) -> APIError {
+    switch error {
+    case .full: APIError(.serviceUnavailable, "the server's store cannot take the write: \(error)", code: 507)
+    case .tooLarge: APIError(.requestEntityTooLarge, "Request entity too large: \(error)")
+    case .closed: APIError(.serviceUnavailable, "the server is shutting down")
+    default: .internalError("\(error)")
+    }
+  }
+
+  private func encodedOrFail(_ bytes: [UInt8], revision: Revision) throws(StoreError) -> EncodedObject {
+    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch { throw .failed("canonical bytes do not parse: \(error)") }
+  }
+
+  private func encoded(_ bytes: [UInt8], revision: Revision) throws(APIError) -> EncodedObject {
+    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch { throw .internalError("canonical bytes do not parse: \(error)") }
+  }
+
+  // MARK: One attempt
+
+  struct PlannedCommit {
+    var key: ObjectKey
+    var storeKey: StoreKey
+    var bytes: [UInt8]
+    var old: EncodedObject?
+    /// The caller named the revision it wants to replace.
+    var isConditional = false
+    var hasGeneratedName = false
+    var transaction: Transaction
+  }
+
+  enum Plan {
+    case commit(PlannedCommit)
+    /// Nothing changes.
+    case done(EncodedObject)
+  }
+
+  private func check(_ request: WriteRequest) throws(APIError) {
+    guard !request.findings.isEmpty, request.options.fieldValidation == "Strict" else { return }
+    let kind = request.kind
+    throw .badRequest(
+      "\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): strict decoding error: \(request.findings.joined(separator: ", "))")
+  }
+
+  private func plan(_ request: WriteRequest, _ context: inout WriteContext) throws(APIError) -> Plan {
+    if request.options.fieldValidation == "Warn" { context.warnings += request.findings }
+    switch request.verb {
+    case .create(let value): return try planCreate(value, &context)
+    case .update(var value):
+      Conversion.write(&value, from: request.kind)
+      return try planUpdate(&context) { _, _ throws(APIError) in value }
+    case .patch(let patch):
+      return try planUpdate(&context) { current, context throws(APIError) in try self.patched(current, patch, &context) }
+    }
+  }
+
+  private func planCreate(_ value: Value, _ context: inout WriteContext) throws(APIError) -> Plan {
+    let request = context.request
+    let kind = request.kind
+    var object = value
+    Conversion.write(&object, from: kind)
+    object.remove("kind")
+    object.remove("apiVersion")
+    let metadata = object["metadata"]
+    if let namespace = metadata["namespace"].string, kind.isNamespaced, !namespace.isEmpty, namespace != request.key.namespace {
+      throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
+    }
+    if metadata["resourceVersion"].string?.isEmpty == false { throw .badRequest("resourceVersion should not be set on objects to be created") }
+    var name = metadata["name"].string ?? ""
+    if !request.key.name.isEmpty, name != request.key.name {
+      guard name.isEmpty else { throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(request.key.name))") }
+      name = request.key.name
+    }
+    let generateName = metadata["generateName"].string ?? ""
+    let hasGeneratedName = name.isEmpty && !generateName.isEmpty
+    if hasGeneratedName { name = generateName.prefix(58) + clock.suffix() }
+    let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: name)
+    object["metadata"]["name"] = .string(name)
+    if kind.isNamespaced { object["metadata"]["namespace"] = .string(key.namespace) } else { object["metadata"].remove("namespace") }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] { object["metadata"].remove(field) }
+    object["metadata"]["uid"] = .string(clock.uuid())
+    object["metadata"]["creationTimestamp"] = .string(context.now.description)
+    if kind.strategy.generation != nil { object["metadata"]["generation"] = 1 }
+    if kind.subresource("status") != nil, kind.typeName != "core/v1.Node" { object.remove("status") }
+    let storage = storageKind(kind)
+    schema.applyDefaults(&object, kind: storage)
+    let strategy = Strategies.of(kind)
+    try strategy.prepareForCreate(&object, &context)
+    try Admission.mutate(&object, old: nil, &context)
+    schema.applyDefaults(&object, kind: storage)
+    Ownership.record(&object, old: nil, context)
+    try validate(object, old: nil, strategy, context, name: name)
+    try Admission.validate(object, old: nil, context)
+    return .commit(planned(object, key: key, old: nil, hasGeneratedName: hasGeneratedName, context))
+  }
+
+  /// The kind whose shape is stored.
+  func storageKind(_ kind: ResourceKind) -> ResourceKind {
+    kind.storage == kind.gvr.groupResource ? kind : schema.resource(GroupVersionResource(group: kind.storage.group, resource: kind.storage.resource)) ?? kind
+  }
+
+  private func planned(
+    _ object: Value, key: ObjectKey, old: EncodedObject?, isConditional: Bool = false, hasGeneratedName: Bool = false, _ context: WriteContext
+  ) -> PlannedCommit {
+    let storeKey = StoreKey(context.kind.storage, key)
+    let bytes = schema.encodeForStorage(object, kind: storageKind(context.kind))
+    let compare: Transaction.Compare = old.map { .revision(storeKey, $0.revision) } ?? .absent(storeKey)
+    let isLease = context.kind.typeName == "coordination/v1.Lease" && key.namespace == "kube-node-lease"
+    return PlannedCommit(
+      key: key, storeKey: storeKey, bytes: bytes, old: old, isConditional: isConditional, hasGeneratedName: hasGeneratedName,
+      transaction: Transaction(
+        compares: [compare] + context.compares, writes: [.put(storeKey, Envelope().wrap(bytes))] + context.writes, isVolatile: isLease && old != nil))
+  }
+
+  private func validate(_ object: Value, old: Value?, _ strategy: any KindStrategy, _ context: WriteContext, name: String) throws(APIError) {
+    let faults = Validation.check(object, old: old, context) + strategy.validate(object, old: old, context)
+    if !faults.isEmpty { throw .invalid(context.kind, name, faults) }
+  }
+
+  private func planUpdate(_ context: inout WriteContext, _ change: (Value, inout WriteContext) throws(APIError) -> Value) throws(APIError) -> Plan {
+    let request = context.request
+    let kind = request.kind
+    let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: request.key.name)
+    guard let current = cache.resource(kind.storage).get(key) else {
+      if case .update(let value) = request.verb, kind.strategy.allowsCreateOnUpdate, request.subresource == nil {
+        var value = value
+        value["metadata"]["name"] = .string(key.name)
+        return try planCreate(value, &context)
+      }
+      throw .notFound(kind.gvr.groupResource, key.name)
+    }
+    let old = current.withView(\.value)
+    var object = try change(current.value, &context)
+    object.remove("kind")
+    object.remove("apiVersion")
+    let version = object["metadata"]["resourceVersion"].string ?? ""
+    let isUpdate = if case .update = request.verb { true } else { false }
+    let namesRevision = isUpdate ? !version.isEmpty && version != "0" : version != String(current.revision)
+    if namesRevision, version != String(current.revision) {
+      if !version.isEmpty { throw .conflict(kind.gvr.groupResource, key.name, APIError.objectModified) }
+    }
+    if isUpdate, version.isEmpty, !kind.strategy.allowsUnconditionalUpdate {
+      throw .invalid(kind, key.name, [.invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+    }
+    if let uid = object["metadata"]["uid"].string, !uid.isEmpty, uid != current.uid {
+      throw .conflict(
+        kind.gvr.groupResource, key.name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
+    }
+    try checkName(object, key, kind)
+    object["metadata"].remove("resourceVersion")
+    let strategy = Strategies.of(kind)
+    let storage = storageKind(kind)
+    try keepWhatClientsCannotChange(&object, old: old, context)
+    schema.applyDefaults(&object, kind: storage)
+    try strategy.prepareForUpdate(&object, old: old, &context)
+    raiseGeneration(&object, old: old, kind, subresource: request.subresource)
+    try Admission.mutate(&object, old: old, &context)
+    schema.applyDefaults(&object, kind: storage)
+    if schema.encodeForStorage(object, kind: storage) == schema.encodeForStorage(old, kind: storage) { return .done(current) }
+    Ownership.record(&object, old: old, context)
+    try validate(object, old: old, strategy, context, name: key.name)
+    try Admission.validate(object, old: old, context)
+    let planned = planned(object, key: key, old: current, isConditional: isUpdate && !version.isEmpty, context)
+    if isFinished(object) { return try removal(planned, object, &context) }
+    return .commit(planned)
+  }
+
+  private func checkName(_ object: Value, _ key: ObjectKey, _ kind: ResourceKind) throws(APIError) {
+    if let name = object["metadata"]["name"].string, !name.isEmpty, name != key.name {
+      throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(key.name))")
+    }
+    if let namespace = object["metadata"]["namespace"].string, !namespace.isEmpty, kind.isNamespaced, namespace != key.namespace {
+      throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
+    }
+  }
+
+  /// Identity, times and the half of the object that the endpoint does not own stay as they are.
+  private func keepWhatClientsCannotChange(_ object: inout Value, old: Value, _ context: WriteContext) throws(APIError) {
+    let kind = context.kind
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+      if old["metadata"][field].isNull { object["metadata"].remove(field) } else { object["metadata"][field] = old["metadata"][field] }
+    }
+    object["metadata"]["managedFields"] = old["metadata"]["managedFields"]
+    if object["metadata"]["managedFields"].isNull { object["metadata"].remove("managedFields") }
+    let hasStatus = kind.subresource("status") != nil
+    if context.request.subresource == "status" {
+      // Only status, and the metadata that is not the main resource's alone, comes from the request.
+      var kept = old
+      if object["status"].isNull { kept.remove("status") } else { kept["status"] = object["status"] }
+      for field in ["labels", "annotations", "finalizers"] where kind.typeName != "apps/v1.Deployment" || field != "labels" {
+        if object["metadata"][field].isNull { kept["metadata"].remove(field) } else { kept["metadata"][field] = object["metadata"][field] }
+      }
+      object = kept
+    } else if hasStatus, context.request.subresource != "finalize" {
+      if old["status"].isNull { object.remove("status") } else { object["status"] = old["status"] }
+    }
+    // A namespace's own finalizers change only through finalize.
+    if kind.typeName == "core/v1.Namespace" {
+      if context.request.subresource == "finalize" {
+        var kept = old
+        kept["spec"] = object["spec"]
+        object = kept
+      } else {
+        object["spec"] = old["spec"]
+      }
+    }
+    // While an object is being deleted, finalizers can only be taken away.
+    if !old["metadata"]["deletionTimestamp"].isNull {
+      let had = Set((old["metadata"]["finalizers"].array ?? []).compactMap(\.string))
+      let added = (object["metadata"]["finalizers"].array ?? []).compactMap(\.string).filter { !had.contains($0) }
+      if !added.isEmpty {
+        throw .invalid(
+          kind, context.request.key.name,
+          [.forbidden("metadata.finalizers", "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(added.map { "\"\($0)\"" }.joined(separator: ", "))}")])
+      }
+    }
+  }
+
+  private func raiseGeneration(_ object: inout Value, old: Value, _ kind: ResourceKind, subresource: String?) {
+    guard let rule = kind.strategy.generation, subresource != "status" else { return }
+    func differs(_ path: String) -> Bool {
+      let parts = path.split(separator: ".").map(String.init)
+      return parts.reduce(object) { $0[$1] } != parts.reduce(old) { $0[$1] }
+    }
+    let changed =
+      switch rule {
+      case "spec or metadata.annotations": differs("spec") || differs("metadata.annotations")
+      case "anything but metadata bookkeeping": differs("endpoints") || differs("ports") || differs("addressType") || differs("metadata.labels")
+      case "webhooks", "template", "spec": differs(rule)
+      default: false
+      }
+    if changed { object["metadata"]["generation"] = .int((old["metadata"]["generation"].int ?? 0) + 1) }
+  }
+
+  // MARK: The end of an object
+
+  /// Being deleted, and nothing holds it any more.
+  func isFinished(_ object: Value) -> Bool {
+    guard !object["metadata"]["deletionTimestamp"].isNull else { return false }
+    if object["metadata"]["finalizers"].array?.isEmpty == false { return false }
+    if (object["metadata"]["deletionGracePeriodSeconds"].int ?? 0) > 0 { return false }
+    return object["spec"]["finalizers"].array?.isEmpty != false
+  }
+
+  private func removal(_ planned: PlannedCommit, _ object: Value, _ context: inout WriteContext) throws(APIError) -> Plan {
+    Strategies.of(context.kind).release(object, &context)
+    var planned = planned
+    planned.transaction.writes = [.delete(planned.storeKey, uid: object["metadata"]["uid"].string)] + context.writes
+    return .commit(planned)
+  }
+}
