@@ -16,6 +16,11 @@ package struct Snapshot: Sendable {
   package let tree: ObjectTree
   /// The store's revision that the tree stands for.
   package let revision: Revision
+
+  package init(tree: ObjectTree, revision: Revision) {
+    self.tree = tree
+    self.revision = revision
+  }
 }
 
 /// One resource: its tree, its ring, its watchers.

@@ -1,3 +1,4 @@
+import Cache
 import Client
 import Schema
 import Wire
@@ -5,13 +6,9 @@ import Wire
 /// The rules of the table, and what holds for the metadata of every kind.
 enum Validation {
   static func check(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] {
-    context.controlPlane.schema.validate(
-      object, old: old, kind: context.kind, operation: operation(old, context.request.subresource)
-    ).map { FieldFault(reason: $0.cause, field: $0.field, message: $0.message) }
-  }
-
-  private static func operation(_ old: Value?, _ subresource: String?) -> ValidationOperation {
-    if old == nil { return .create }
-    return subresource == "status" ? .status : .update
+    guard object["metadata"]["name"].string?.isEmpty == false else {
+      return [.required("metadata.name", "name or generateName is required")]
+    }
+    return []
   }
 }

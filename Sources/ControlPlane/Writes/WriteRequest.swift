@@ -1,3 +1,4 @@
+import Cache
 import Client
 import Schema
 import Wire

@@ -1,0 +1,119 @@
+import Cache
+import Client
+import Crypto
+import Schema
+import Store
+import Synchronization
+import Wire
+
+/// Issues and checks service-account tokens: ES256 JWTs, bound to what they were issued for.
+///
+/// The keys are a list in the store; the newest signs, all verify. So a second server, a backup and a rotation just work.
+final class TokenAuthority: Sendable {
+  private struct Key: Sendable {
+    var id: String
+    var key: P256.Signing.PrivateKey
+  }
+
+  private let keys: [Key]
+  let issuer: String
+  private let clock: Clock
+
+  init(store: any StoreEngine, issuer: String, clock: Clock) throws {
+    self.issuer = issuer
+    self.clock = clock
+    let name = "service-account-keys"
+    var texts: [String] = []
+    if let blob = try store.blob(name) {
+      texts = (try Value(json: blob).array ?? []).compactMap(\.string)
+    } else {
+      texts = [P256.Signing.PrivateKey().pemRepresentation]
+      try store.setBlob(name, Value.array(texts.map { .string($0) }).jsonBytes)
+    }
+    keys = try texts.map { text in
+      let key = try P256.Signing.PrivateKey(pemRepresentation: text)
+      let digest = SHA256.hash(data: key.publicKey.derRepresentation)
+      return Key(id: Base64URL.encode(Array(digest)), key: key)
+    }
+  }
+
+  struct Claims {
+    var namespace: String
+    var account: String
+    var accountUID: String
+    var audiences: [String]
+    var expirationSeconds: Int64
+    /// `pod` or `secret` or `node` with name and uid.
+    var bound: (kind: String, name: String, uid: String)?
+    var node: (name: String, uid: String)?
+  }
+
+  /// - Returns: the token and when it ends.
+  func issue(_ claims: Claims) throws(APIError) -> (token: String, expires: Timestamp) {
+    guard let key = keys.last else { throw .internalError("there is no service account key") }
+    let now = clock.now().seconds
+    let expires = now + claims.expirationSeconds
+    var kubernetes: Value = ["namespace": .string(claims.namespace), "serviceaccount": ["name": .string(claims.account), "uid": .string(claims.accountUID)]]
+    if let bound = claims.bound { kubernetes[bound.kind] = ["name": .string(bound.name), "uid": .string(bound.uid)] }
+    if let node = claims.node { kubernetes["node"] = ["name": .string(node.name), "uid": .string(node.uid)] }
+    let payload: Value = [
+      "aud": .array(claims.audiences.map { .string($0) }), "exp": .int(expires), "iat": .int(now), "iss": .string(issuer), "jti": .string(clock.uuid()),
+      "kubernetes.io": kubernetes, "nbf": .int(now), "sub": .string("system:serviceaccount:\(claims.namespace):\(claims.account)"),
+    ]
+    let header: Value = ["alg": "ES256", "kid": .string(key.id)]
+    let signed = "\(Base64URL.encode(header.jsonBytes)).\(Base64URL.encode(payload.jsonBytes))"
+    do {
+      let signature = try key.key.signature(for: Array(signed.utf8))
+      return ("\(signed).\(Base64URL.encode(Array(signature.rawRepresentation)))", Timestamp(seconds: expires))
+    } catch { throw .internalError("cannot sign a token: \(error)") }
+  }
+
+  /// - Returns: the payload of a token that this cluster signed, that is valid now and meant for one of the audiences; nil otherwise.
+  func verify(_ token: String, audiences: [String]) -> Value? {
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 3, token.utf8.count < 16 << 10, let header = Base64URL.decode(parts[0]).flatMap({ try? Value(json: $0) }), header["alg"].string == "ES256",
+      let payload = Base64URL.decode(parts[1]).flatMap({ try? Value(json: $0) }), let raw = Base64URL.decode(parts[2]),
+      let signature = try? P256.Signing.ECDSASignature(rawRepresentation: raw)
+    else { return nil }
+    let signed = Array("\(parts[0]).\(parts[1])".utf8)
+    let wanted = header["kid"].string
+    guard keys.contains(where: { (wanted == nil || wanted == $0.id) && $0.key.publicKey.isValidSignature(signature, for: signed) }) else { return nil }
+    let now = clock.now().seconds
+    guard payload["iss"].string == issuer, (payload["exp"].int ?? 0) > now, (payload["nbf"].int ?? 0) <= now + 60 else { return nil }
+    let meant = (payload["aud"].array ?? []).compactMap(\.string)
+    return meant.contains { audiences.contains($0) } ? payload : nil
+  }
+
+  /// The public keys as a JWK set.
+  var keySet: Value {
+    let list = keys.map { key -> Value in
+      let point = Array(key.key.publicKey.rawRepresentation)
+      return [
+        "use": "sig", "kty": "EC", "kid": .string(key.id), "crv": "P-256", "alg": "ES256", "x": .string(Base64URL.encode(Array(point.prefix(32)))),
+        "y": .string(Base64URL.encode(Array(point.suffix(32)))),
+      ]
+    }
+    return ["keys": .array(list)]
+  }
+
+  /// The OIDC discovery document.
+  var discovery: Value {
+    [
+      "issuer": .string(issuer), "jwks_uri": .string("\(issuer)/openid/v1/jwks"), "response_types_supported": ["id_token"],
+      "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+    ]
+  }
+}
+
+/// Base64 for URLs, without padding.
+enum Base64URL {
+  static func encode(_ bytes: [UInt8]) -> String {
+    String(decoding: Base64.encode(bytes).utf8.compactMap { $0 == 61 ? nil : $0 == 43 ? 45 : $0 == 47 ? 95 : $0 }, as: UTF8.self)
+  }
+
+  static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    var standard = text.utf8.map { $0 == 45 ? 43 : $0 == 95 ? 47 : $0 }
+    while standard.count % 4 != 0 { standard.append(61) }
+    return Base64.decode(String(decoding: standard, as: UTF8.self))
+  }
+}
