@@ -40,7 +40,7 @@ package final class ControlPlane: Sendable {
   /// Opens the control plane over a store: fills the cache, makes sure that what every cluster has is there.
   /// - Throws: ``StoreError`` of the store; `APIError` where a bootstrap object cannot be written.
   package init(
-    _ configuration: Configuration, store: any StoreEngine, schema: SchemaTable = .builtin, clock: Clock = .system,
+    _ configuration: Configuration, store: any StoreEngine, sealer: Sealer, schema: SchemaTable = .builtin, clock: Clock = .system,
     logger: Logger = Logger(label: "gantry.controlplane")
   ) throws {
     self.configuration = configuration
@@ -51,7 +51,7 @@ package final class ControlPlane: Sendable {
     cache = Cache(open: { _, value in Envelope.open(value).map { Array($0.1) } }, index: Self.index)
     try cache.follow(store)
     authorizer = Authorizer(cache: cache)
-    tokens = try TokenAuthority(store: store, issuer: configuration.issuer, clock: clock)
+    tokens = try TokenAuthority(store: store, sealer: sealer, issuer: configuration.issuer, clock: clock)
     guard let allocators = Allocators(serviceCIDR: configuration.serviceCIDR, nodePorts: configuration.nodePorts) else {
       throw APIError.badRequest("service CIDR \(configuration.serviceCIDR) is no IPv4 block of at least sixteen addresses, such as 10.96.0.0/12")
     }

@@ -98,25 +98,31 @@ final class LocalClient: Client {
     return try await controlPlane.act(controlPlane.kind(resource), key, subresource: subresource, body: body, identity: identity, options: writer(options))
   }
 
+  private struct Settled: Sendable {
+    var position: Int
+    var result: Result<EncodedObject?, APIError>
+  }
+
   func submit(_ operations: [Operation]) async -> [Result<EncodedObject?, APIError>] {
-    await withTaskGroup(of: (Int, Result<EncodedObject?, APIError>).self) { group in
+    await withTaskGroup(of: Settled.self) { group in
       var results = [Result<EncodedObject?, APIError>](repeating: .success(nil), count: operations.count)
-      var next = 0
-      func begin() {
-        guard next < operations.count else { return }
-        let i = next
-        let operation = operations[i]
-        next += 1
-        group.addTask {
-          do throws(APIError) { return (i, .success(try await self.run(operation))) } catch { return (i, .failure(error)) }
+      var next = min(Self.concurrency, operations.count)
+      for position in 0..<next { group.addTask { await self.settle(operations[position], position) } }
+      while let settled = await group.next() {
+        results[settled.position] = settled.result
+        if next < operations.count {
+          let position = next
+          next += 1
+          group.addTask { await self.settle(operations[position], position) }
         }
       }
-      for _ in 0..<Self.concurrency { begin() }
-      while let (i, result) = await group.next() {
-        results[i] = result
-        begin()
-      }
       return results
+    }
+  }
+
+  private func settle(_ operation: Operation, _ position: Int) async -> Settled {
+    do throws(APIError) { return Settled(position: position, result: .success(try await run(operation))) } catch {
+      return Settled(position: position, result: .failure(error))
     }
   }
 

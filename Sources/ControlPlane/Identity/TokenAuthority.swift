@@ -19,17 +19,13 @@ final class TokenAuthority: Sendable {
   let issuer: String
   private let clock: Clock
 
-  init(store: any StoreEngine, issuer: String, clock: Clock) throws {
+  init(store: any StoreEngine, sealer: Sealer, issuer: String, clock: Clock) throws {
     self.issuer = issuer
     self.clock = clock
-    let name = "service-account-keys"
-    var texts: [String] = []
-    if let blob = try store.blob(name) {
-      texts = (try Value(json: blob).array ?? []).compactMap(\.string)
-    } else {
-      texts = [P256.Signing.PrivateKey().pemRepresentation]
-      try store.setBlob(name, Value.array(texts.map { .string($0) }).jsonBytes)
+    let blob = try sealer.blob("service-account-keys", in: store) {
+      Value.array([.string(P256.Signing.PrivateKey().pemRepresentation)]).jsonBytes
     }
+    let texts = (try Value(json: blob).array ?? []).compactMap(\.string)
     keys = try texts.map { text in
       let key = try P256.Signing.PrivateKey(pemRepresentation: text)
       let digest = SHA256.hash(data: key.publicKey.derRepresentation)

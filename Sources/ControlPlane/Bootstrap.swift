@@ -1,0 +1,81 @@
+import Cache
+import Client
+import Schema
+import Store
+import Wire
+
+extension ControlPlane {
+  /// Who writes what every cluster has.
+  private static let bootstrapper = Identity(name: "system:apiserver", groups: ["system:masters", "system:authenticated"])
+
+  /// Makes sure that what every cluster has is there: namespaces, roles, priority classes, the `kubernetes` service.
+  /// Also brings the bootstrap roles up to this release. Call once, before serving.
+  package func bootstrap() async throws(APIError) {
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+      try await ensure(.namespaces, namespace: "", ["metadata": ["name": .string(name)]])
+    }
+    for role in BootstrapPolicy.clusterRoles { try await ensure(.clusterRoles, namespace: "", role, updating: ["rules"]) }
+    for binding in BootstrapPolicy.clusterRoleBindings { try await ensure(.clusterRoleBindings, namespace: "", binding, updating: ["subjects"]) }
+    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] as [(String, Int64)] {
+      try await ensure(
+        .priorityClasses, namespace: "",
+        ["metadata": ["name": .string(name)], "value": .int(value), "description": "Used for system critical pods that must not be moved from their current node."])
+    }
+    try await ensureService()
+  }
+
+  private func ensure(_ resource: GroupVersionResource, namespace: String, _ body: Value, updating fields: [String] = []) async throws(APIError) {
+    let kind = try kind(resource)
+    let name = body["metadata"]["name"].string ?? ""
+    let key = ObjectKey(namespace: namespace, name: name)
+    let options = WriteOptions(fieldManager: "gantry")
+    guard let current = cache.resource(kind.storage).get(key) else {
+      do throws(APIError) {
+        _ = try await write(WriteRequest(kind: kind, key: key, verb: .create(body), identity: Self.bootstrapper, options: options))
+      } catch { if error.reason != .alreadyExists { throw error } }
+      return
+    }
+    let old = current.value
+    var object = old
+    // What somebody added stays where the object asks not to be updated.
+    if object["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"].string == "false" { return }
+    for field in fields where !body[field].isNull { object[field] = body[field] }
+    if object == old { return }
+    _ = try await write(WriteRequest(kind: kind, key: key, verb: .update(object), identity: Self.bootstrapper, options: options))
+  }
+
+  /// The `kubernetes` service and where it leads: this server.
+  private func ensureService() async throws(APIError) {
+    let services = try kind(.services)
+    let key = ObjectKey(namespace: "default", name: "kubernetes")
+    if cache.resource(services.storage).get(key) == nil {
+      let address = allocators.kubernetesAddress
+      let body: Value = [
+        "metadata": ["name": "kubernetes", "labels": ["component": "apiserver", "provider": "kubernetes"]],
+        "spec": [
+          "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP", "sessionAffinity": "None",
+          "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": .int(Int64(configuration.advertisePort))]],
+        ],
+      ]
+      try await ensure(.services, namespace: "default", body)
+    }
+    let address = Value.string(configuration.advertiseAddress)
+    let port = Value.int(Int64(configuration.advertisePort))
+    try await ensure(
+      .endpointSlices, namespace: "default",
+      [
+        "metadata": ["name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"]], "addressType": "IPv4",
+        "endpoints": [["addresses": [address], "conditions": ["ready": true]]], "ports": [["name": "https", "port": port, "protocol": "TCP"]],
+      ], updating: ["endpoints", "ports"])
+    try await ensure(
+      .endpoints, namespace: "default",
+      [
+        "metadata": ["name": "kubernetes", "namespace": "default", "labels": ["endpointslice.kubernetes.io/skip-mirror": "true"]],
+        "subsets": [["addresses": [["ip": address]], "ports": [["name": "https", "port": port, "protocol": "TCP"]]]],
+      ], updating: ["subsets"])
+  }
+
+  /// Where the cluster's services are: what the node side must know.
+  package var kubernetesServiceAddress: String { allocators.kubernetesAddress }
+  package var dnsServiceAddress: String { allocators.dnsAddress }
+}
