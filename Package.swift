@@ -40,7 +40,7 @@ var targets: [Target] = [
   .systemLibrary(name: "CSQLite", path: "Sources/CSQLite"),
   .systemLibrary(name: "CYAML", path: "Sources/CYAML"),
   .target(name: "CLinux"),
-  .target(name: "CTables", exclude: ["kubernetes.json"]),
+  .target(name: "CTables", exclude: ["kubernetes.json", "descriptions.json", "validation.json"]),
 ]
 targets += room("Wire", ["CYAML"], linker: [.linkedLibrary(":libyaml.a")])
 targets += room("RPC", ["Wire", "CTables"] + nio + http2)
@@ -51,7 +51,7 @@ targets += room("Client", ["Wire", "Schema", "Cache", logging])
 targets += room("Network", ["Wire", "Client", "CLinux", logging] + nio)
 targets += room("Agent", ["Wire", "RPC", "Client", "Network", "CLinux", logging] + nio + http2)
 targets += room("Scheduler", ["Wire", "Client", logging])
-targets += room("Controllers", ["Wire", "Client", logging, crypto])
+targets += room("Controllers", ["Wire", "Schema", "Client", logging, crypto])
 targets += room("HTTP", [logging, crypto] + nio + http2)
 targets += room("ControlPlane", ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", logging, crypto, x509, asn1] + nio)
 targets += room("Registry", ["Wire", "ControlPlane", "HTTP", logging, crypto] + nio)

@@ -104,6 +104,8 @@ enum BootstrapPolicy {
     ),
     ("service-account-controller", [rule(read, "", on: ["namespaces"]), rule(read + ["create", "patch", "update"], "", on: ["serviceaccounts"])] + events),
     ("root-ca-cert-publisher", [rule(read, "", on: ["namespaces"]), rule(read + ["create", "update", "patch"], "", on: ["configmaps"])] + events),
+    ("taint-eviction-controller", [rule(read + ["delete"], "", on: ["pods"]), rule(["patch", "update"], "", on: ["pods/status"]), rule(read, "", on: ["nodes"])] + events),
+    ("node-ipam-controller", [rule(read + ["patch", "update"], "", on: ["nodes"])] + events),
     ("leader-election", [rule(read + ["create", "update", "patch"], "coordination.k8s.io", on: ["leases"])]),
   ]
 
@@ -164,6 +166,9 @@ enum BootstrapPolicy {
           rule(read, "storage.k8s.io", on: ["csinodes", "storageclasses", "csidrivers", "csistoragecapacities"]),
           rule(read, "scheduling.k8s.io", on: ["priorityclasses"]),
         ] + events),
+      role(
+        "system:kube-controller-manager",
+        [rule(["list", "watch"], "*", on: ["*"]), rule(["get", "create", "update", "patch"], "coordination.k8s.io", on: ["leases"])] + events),
       role("system:node", []), role("system:node-proxier", [rule(read, "", on: ["services", "endpoints", "nodes"]), rule(read, "discovery.k8s.io", on: ["endpointslices"])] + events),
       role("system:gantry-registry", [paths(["get", "put", "post", "patch", "delete", "head"], ["/v2/*"])]),
     ]
@@ -190,6 +195,7 @@ enum BootstrapPolicy {
       binding("system:public-info-viewer", to: "system:public-info-viewer", [group("system:authenticated"), group("system:unauthenticated")]),
       binding("system:service-account-issuer-discovery", to: "system:service-account-issuer-discovery", [group("system:serviceaccounts")]),
       binding("system:monitoring", to: "system:monitoring", [group("system:monitoring")]),
+      binding("system:kube-controller-manager", to: "system:kube-controller-manager", [user("system:kube-controller-manager")]),
       binding("system:kube-scheduler", to: "system:kube-scheduler", [user("system:kube-scheduler")]),
     ]
       + controllers.map { name, _ in
