@@ -40,7 +40,7 @@ var targets: [Target] = [
   .systemLibrary(name: "CSQLite", path: "Sources/CSQLite"),
   .systemLibrary(name: "CYAML", path: "Sources/CYAML"),
   .target(name: "CLinux"),
-  .target(name: "CTables", exclude: ["kubernetes.json", "descriptions.json", "validation.json"]),
+  .target(name: "CTables", exclude: ["kubernetes.json", "descriptions.json", "validation.json", "cri.json"]),
 ]
 targets += room("Wire", ["CYAML"], linker: [.linkedLibrary(":libyaml.a")])
 targets += room("RPC", ["Wire", "CTables"] + nio + http2)

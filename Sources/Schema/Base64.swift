@@ -29,6 +29,21 @@ package enum Base64 {
     return String(decoding: out, as: UTF8.self)
   }
 
+  /// True where encoding what the text decodes to gives this very text.
+  package static func isCanonical(_ text: String) -> Bool {
+    var text = text
+    return text.withUTF8 { bytes in
+      guard bytes.count % 4 == 0 else { return false }
+      if bytes.isEmpty { return true }
+      let padding = bytes[bytes.count - 1] != 61 ? 0 : bytes[bytes.count - 2] != 61 ? 1 : 2
+      return reverse.withUnsafeBufferPointer { reverse in
+        for i in 0..<bytes.count - padding where reverse[Int(bytes[i])] == 255 { return false }
+        let last = reverse[Int(bytes[bytes.count - padding - 1])]
+        return padding == 0 || padding == 1 && last & 3 == 0 || padding == 2 && last & 15 == 0
+      }
+    }
+  }
+
   /// - Returns: nil where the text is no base64.
   package static func decode(_ text: String) -> [UInt8]? {
     var out: [UInt8] = []

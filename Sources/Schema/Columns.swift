@@ -9,6 +9,8 @@ package struct TableColumn: Sendable {
   /// 0 is always shown, more only with `-o wide`.
   package let priority: Int
   let cell: Value
+  /// The JSON type of the cells, where it is not ``type``.
+  let cellType: String
 
   init(_ row: Value) {
     name = row[0].string ?? ""
@@ -16,6 +18,7 @@ package struct TableColumn: Sendable {
     format = row[2].string ?? ""
     priority = Int(row[3].int ?? 0)
     cell = row[4]
+    cellType = row[5].string.flatMap { $0.isEmpty ? nil : $0 } ?? type
   }
 
   fileprivate init(name: String, type: String, format: String, cell: Value) {
@@ -23,13 +26,14 @@ package struct TableColumn: Sendable {
     self.type = type
     self.format = format
     self.cell = cell
+    cellType = type
     priority = 0
   }
 
   /// For kinds without columns of their own.
   static let fallback = [
     TableColumn(name: "Name", type: "string", format: "name", cell: ["path": "metadata.name"]),
-    TableColumn(name: "Created At", type: "date", format: "", cell: ["path": "metadata.creationTimestamp"]),
+    TableColumn(name: "Created At", type: "date", format: "", cell: ["time": "metadata.creationTimestamp"]),
   ]
 }
 
@@ -58,12 +62,22 @@ extension SchemaTable {
     if let counted = cell["count"].array {
       return .int(Int64(counted.compactMap(\.string).reduce(0) { $0 + view.at(path: $1).count }))
     }
+    if let time = cell["time"].string { return .string(view.at(path: time).string ?? "<unknown>") }
     let found = view.at(path: cell["path"].string ?? "")
-    if found.isNull {
+    if found.isNull || found.equals("") {
       if !cell["absent"].isNull { return cell["absent"] }
-      return column.type == "integer" ? 0 : column.type == "boolean" ? false : ""
+      return column.cellType == "integer" ? 0 : column.cellType == "boolean" ? false : .string(found.string ?? "")
     }
-    return column.type == "string" && !found.isString ? .string(found.value.json) : found.value
+    return column.cellType == "string" && !found.isString ? .string(found.value.json) : found.value
+  }
+
+  /// The conditions of one object's row: a finished pod's says so; nil for all others.
+  package func rowConditions(_ kind: ResourceKind, _ view: JSONView) -> Value? {
+    guard kind.typeName == "core/v1.Pod", let phase = view["status"]["phase"].string, ["Succeeded", "Failed"].contains(phase) else {
+      return nil
+    }
+    let message = phase == "Succeeded" ? "The pod has completed successfully." : "The pod failed."
+    return [["type": "Completed", "status": "True", "reason": .string(phase), "message": .string(message)]]
   }
 }
 

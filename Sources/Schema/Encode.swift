@@ -2,98 +2,126 @@ import Wire
 
 extension SchemaTable {
   /// The canonical bytes of a pruned value: fields in upstream's order, maps sorted by key, absent-like values left out, structs that
-  /// Go always writes kept as `{}`. Equal objects have equal bytes.
+  /// Go always writes kept as `{}`. Equal objects have equal bytes. `kind` and `apiVersion` come first where the value has them.
   package func encode(_ value: Value, type: TypeID) -> [UInt8] {
     var out: [UInt8] = []
-    out.reserveCapacity(2048)
-    write(value, shape(type), skip: "", into: &out)
+    out.reserveCapacity(4096)
+    write(value, shape(type), into: &out)
     return out
   }
 
   /// What the store keeps: neither kind, apiVersion nor resourceVersion.
   package func encodeForStorage(_ value: Value, kind: ResourceKind) -> [UInt8] {
-    var value = value
-    value.remove("kind")
-    value.remove("apiVersion")
-    value["metadata"].remove("resourceVersion")
-    value["metadata"].remove("selfLink")
-    return encode(value, type: kind.type)
+    guard case .object(var object) = value else { return encode(value, type: kind.type) }
+    object["kind"] = nil
+    object["apiVersion"] = nil
+    object.modify("metadata") { metadata in
+      metadata["resourceVersion"] = nil
+      metadata["selfLink"] = nil
+    }
+    return encode(.object(object), type: kind.type)
   }
 
-  private func write(_ value: Value, _ shape: Shape, skip: String, into out: inout [UInt8]) {
+  private func write(_ value: Value, _ shape: Shape, into out: inout [UInt8]) {
     switch (shape.kind, value) {
     case (.object, .object(let object)): write(object, shape, into: &out)
     case (.list, .array(let elements)), (.listMessage, .array(let elements)):
-      let element = self.shape(shape.element)
-      out.append(UInt8(ascii: "["))
-      for (i, item) in elements.enumerated() {
-        if i > 0 { out.append(UInt8(ascii: ",")) }
-        write(item, element, skip: "", into: &out)
-      }
-      out.append(UInt8(ascii: "]"))
-    case (.map, .object(let object)):
-      let element = self.shape(shape.element)
-      let isSorted = zip(object.members, object.members.dropFirst()).allSatisfy {
-        $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
-      }
-      let members = isSorted ? object.members : object.members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-      out.append(UInt8(ascii: "{"))
-      for (i, member) in members.enumerated() {
-        if i > 0 { out.append(UInt8(ascii: ",")) }
-        JSONWriter.write(member.key, into: &out)
-        out.append(UInt8(ascii: ":"))
-        write(member.value, element, skip: "", into: &out)
-      }
-      out.append(UInt8(ascii: "}"))
+      write(elements, self.shape(shape.element), into: &out)
+    case (.map, .object(let object)): writeMap(object, self.shape(shape.element), into: &out)
     case (.objectOrArray, .object), (.objectOrBool, .object), (.objectOrStrings, .object):
-      if let schema = type(named: "apiextensions/v1.JSONSchemaProps") { write(value, self.shape(schema), skip: "", into: &out) }
+      if let schemaProps { write(value, schemaProps, into: &out) }
+    case (.objectOrArray, .array(let elements)):
+      if let schemaProps { write(elements, schemaProps, into: &out) }
     default: JSONWriter.write(value, into: &out)
     }
+  }
+
+  private func write(_ elements: [Value], _ element: Shape, into out: inout [UInt8]) {
+    out.append(UInt8(ascii: "["))
+    for (i, item) in elements.enumerated() {
+      if i > 0 { out.append(UInt8(ascii: ",")) }
+      write(item, element, into: &out)
+    }
+    out.append(UInt8(ascii: "]"))
+  }
+
+  private func writeMap(_ object: Object, _ element: Shape, into out: inout [UInt8]) {
+    var members = object.members
+    let isSorted = zip(members, members.dropFirst()).allSatisfy { $0.key.precedes($1.key) }
+    if !isSorted { members.sort { $0.key.precedes($1.key) } }
+    out.append(UInt8(ascii: "{"))
+    for (i, member) in members.enumerated() {
+      if i > 0 { out.append(UInt8(ascii: ",")) }
+      JSONWriter.write(member.key, into: &out)
+      out.append(UInt8(ascii: ":"))
+      write(member.value, element, into: &out)
+    }
+    out.append(UInt8(ascii: "}"))
   }
 
   private func write(_ object: Object, _ shape: Shape, into out: inout [UInt8]) {
     out.append(UInt8(ascii: "{"))
     var isFirst = true
-    for field in shape.fields {
-      let fieldShape = self.shape(field.type)
-      let value: Value
-      if let present = object[field.name], !present.isNull {
-        if field.omitsEmpty, isEmptyContainer(present, fieldShape, field) { continue }
-        value = present
-      } else if let kept = alwaysWritten(field, fieldShape) {
-        value = kept
-      } else {
-        continue
+    // Where each field's member stands, plus one: members come in any order, fields go out in one.
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: max(1, shape.fields.count)) { places in
+      places.initialize(repeating: 0)
+      for i in object.members.indices {
+        if let position = shape.position(of: object.members[i].key) { places[position] = Int32(truncatingIfNeeded: i + 1) }
       }
-      if !isFirst { out.append(UInt8(ascii: ",")) }
-      isFirst = false
-      out.append(UInt8(ascii: "\""))
-      out.append(contentsOf: field.name.utf8)
-      out.append(UInt8(ascii: "\""))
-      out.append(UInt8(ascii: ":"))
-      write(value, fieldShape, skip: "", into: &out)
+      for (position, field) in shape.fields.enumerated() {
+        let fieldShape = self.shape(field.type)
+        let place = Int(places[position])
+        if place > 0, !object.members[place - 1].value.isNull {
+          let member = object.members[place - 1].value
+          if field.omitsEmpty, !field.isPointer, member.isEmptyContainer, fieldShape.kind != .object, fieldShape.kind != .rawExtension {
+            continue
+          }
+          open(field, &isFirst, into: &out)
+          write(member, fieldShape, into: &out)
+        } else if !field.isPointer {
+          writeAbsent(field, fieldShape, &isFirst, into: &out)
+        }
+      }
     }
     out.append(UInt8(ascii: "}"))
   }
 
-  private func isEmptyContainer(_ value: Value, _ shape: Shape, _ field: Field) -> Bool {
-    guard !field.isPointer else { return false }
-    return switch (shape.kind, value) {
-    case (.list, .array(let a)), (.listMessage, .array(let a)): a.isEmpty
-    case (.map, .object(let o)): o.isEmpty
-    default: false
-    }
+  @inline(__always) private func open(_ field: Field, _ isFirst: inout Bool, into out: inout [UInt8]) {
+    if !isFirst { out.append(UInt8(ascii: ",")) }
+    isFirst = false
+    out.append(contentsOf: field.quotedName)
   }
 
   /// Go writes structs that are no pointers even when empty, and scalars without omitempty even when zero.
-  private func alwaysWritten(_ field: Field, _ shape: Shape) -> Value? {
-    guard !field.isPointer else { return nil }
+  private func writeAbsent(_ field: Field, _ shape: Shape, _ isFirst: inout Bool, into out: inout [UInt8]) {
     switch shape.kind {
-    case .object: return .emptyObject
-    case .string, .enum: return field.omitsEmpty ? nil : ""
-    case .int32, .int64, .double: return field.omitsEmpty ? nil : 0
-    case .bool: return field.omitsEmpty ? nil : false
-    default: return nil
+    case .object:
+      open(field, &isFirst, into: &out)
+      write(Object(), shape, into: &out)
+    case .quantity:
+      open(field, &isFirst, into: &out)
+      JSONWriter.literal("\"0\"", into: &out)
+    case .intOrString:
+      open(field, &isFirst, into: &out)
+      JSONWriter.literal("0", into: &out)
+    case .string, .enum:
+      guard !field.omitsEmpty else { return }
+      open(field, &isFirst, into: &out)
+      JSONWriter.literal("\"\"", into: &out)
+    case .int32, .int64, .double:
+      guard !field.omitsEmpty else { return }
+      open(field, &isFirst, into: &out)
+      JSONWriter.literal("0", into: &out)
+    case .bool:
+      guard !field.omitsEmpty else { return }
+      open(field, &isFirst, into: &out)
+      JSONWriter.literal("false", into: &out)
+    default: break
     }
   }
+}
+
+extension String {
+  /// Order of bytes, as Go sorts the keys of a map.
+  fileprivate func precedes(_ other: String) -> Bool { utf8.lexicographicallyPrecedes(other.utf8) }
 }

@@ -29,6 +29,9 @@ package struct ResourceKind: Sendable {
   /// False for kinds that are questions (reviews) or computed (component statuses).
   package var isStored: Bool { verbs.contains("watch") || verbs.contains("list") && gvr.resource != "componentstatuses" }
 
+  /// True where status is written through a subresource of its own: emptied on create, kept on update of the main resource.
+  package var hasStatus: Bool { subresources.contains { $0.name == "status" } }
+
   package func subresource(_ name: String) -> Subresource? { subresources.first { $0.name == name } }
 }
 
@@ -51,4 +54,10 @@ package struct StrategyRow: Sendable {
   package let allowsUnconditionalUpdate: Bool
   /// What must change for `metadata.generation` to grow, in the words of the table; nil where the kind has none.
   package let generation: String?
+  /// Paths and words of the table: what an update may not change.
+  package let immutable: [String]
+  /// Paths of the table: what alone an update may change in spec; empty where everything may change.
+  package let mutableOnly: [String]
+  /// What the status subresource keeps from the stored object beside spec.
+  package let statusKeeps: [String]
 }

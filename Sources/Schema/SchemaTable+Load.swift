@@ -2,8 +2,8 @@ import CTables
 import Wire
 
 extension SchemaTable {
-  /// Parses the embedded table. The blob is part of the binary: one that does not parse is a build fault.
-  static func load() -> SchemaTable {
+  /// Parses the embedded table: 3 ms. The blob is part of the binary: one that does not parse is a build fault.
+  package static func load() -> SchemaTable {
     let blob = gantry_kubernetes_table()
     var tape = JSONTape(capacity: blob.count / 6)
     let bytes = UnsafeBufferPointer(start: blob.bytes, count: blob.count)
@@ -13,16 +13,14 @@ extension SchemaTable {
   }
 
   private convenience init(view: JSONView) {
-    var rows: [ShapeRow] = []
-    view["shapes"].forEach { rows.append(ShapeRow($0)) }
-    let shapes = rows.map { $0.shape(rows) }
-    var defaults: [TypeID: [DefaultRow]] = [:]
-    var names: [String: Int] = [:]
-    for (i, shape) in shapes.enumerated() where !shape.name.isEmpty { names[shape.name] = i }
+    let rows = view["shapes"].map(ShapeRow.init)
+    var defaults: [String: [DefaultRow]] = [:]
     view["defaults"].forEachMember { name, rules in
-      guard let name = name.string, let index = names[name] else { return }
-      defaults[TypeID(index)] = rules.map {
-        DefaultRow(path: $0[0].split(separator: ".").map(String.init), when: $0[1], value: $0.value[2])
+      defaults[name.string ?? ""] = rules.map { rule in
+        let row = rule.map { $0 }
+        return DefaultRow(
+          path: row.text(0).split(separator: ".").map(String.init), isForEmpty: row.text(1) == "empty",
+          value: row.count > 2 ? row[2].value : .null)
       }
     }
     var columns: [String: [TableColumn]] = [:]
@@ -30,29 +28,39 @@ extension SchemaTable {
     var gates: [String: Bool] = [:]
     view["gates"].forEachMember { name, on in gates[name.string ?? ""] = on.bool ?? false }
     self.init(
-      groups: view["groups"].map(APIGroup.init), shapes: shapes, defaults: defaults, columns: columns, gates: gates)
+      groups: view["groups"].map(APIGroup.init), shapes: rows.map { $0.shape(rows) }, defaults: defaults, columns: columns,
+      gates: gates)
   }
 }
 
-/// One row of the table before inlined structs are unfolded.
+/// One row of the table before inlined structs are unfolded. The positions are those of scripts/tables/shapes.py.
 private struct ShapeRow {
   struct FieldRow {
-    var name, goName: String
-    var number, type, flags: Int
-    var listType: String
-    var listMapKeys: [String]
-    var patchStrategy, patchMergeKey: String
+    let name, goName: String
+    let number, type, flags: Int
+    let listType: String
+    let listMapKeys: [String]
+    let patchStrategy, patchMergeKey: String
+    let markerDefault: Value?
 
     init(_ view: JSONView) {
-      name = view[0]
-      goName = view[1]
-      number = view[int: 2]
-      type = view[int: 3]
-      flags = view[int: 4]
-      listType = view[5]
-      listMapKeys = view.element(6).compactMap(\.string)
-      patchStrategy = view[7]
-      patchMergeKey = view[8]
+      let row = view.map { $0 }
+      name = row.text(0)
+      goName = row.text(1)
+      number = row.number(2)
+      type = row.number(3)
+      flags = row.number(4)
+      listType = row.text(5)
+      listMapKeys = row.texts(6)
+      patchStrategy = row.text(7)
+      patchMergeKey = row.text(8)
+      markerDefault = row.count > 9 ? row[9].value : nil
+    }
+
+    func has(_ flag: Int) -> Bool { flags & flag != 0 }
+    /// A struct without a name of its own: its fields stand in the parent.
+    func isInlined(_ rows: [ShapeRow]) -> Bool {
+      has(8) && name.isEmpty && rows.indices.contains(type) && rows[type].kind == "object"
     }
   }
 
@@ -65,26 +73,31 @@ private struct ShapeRow {
   var form = ""
 
   init(_ view: JSONView) {
-    kind = view[0]
+    let row = view.map { $0 }
+    kind = row.text(0)
     switch kind {
     case "list", "map", "listMessage":
-      element = view[int: 1]
-      name = view[2]
+      element = row.number(1)
+      name = row.text(2)
     case "enum":
-      values = view.element(1).compactMap(\.string)
-      name = view[2]
+      values = row.texts(1)
+      name = row.text(2)
     case "object":
-      name = view[1]
-      fields = view.element(2).map(FieldRow.init)
-      isAtomic = view[int: 3] == 1
-      form = view[4]
+      name = row.text(1)
+      fields = row.count > 2 ? row[2].map(FieldRow.init) : []
+      isAtomic = row.number(3) == 1
+      form = row.text(4)
     default: break
     }
   }
 
   func shape(_ rows: [ShapeRow]) -> Shape {
-    Shape(
-      kind: shapeKind, name: name, element: TypeID(element), fields: unfolded(rows, outer: 0), values: values, isAtomic: isAtomic)
+    var unfolded: [Field] = []
+    var inlined: [String] = []
+    let wire = unfold(rows, into: &unfolded, &inlined)
+    return Shape(
+      kind: shapeKind, name: name, element: TypeID(element), fields: unfolded, values: values, isAtomic: isAtomic, wire: wire,
+      inlined: inlined)
   }
 
   private var shapeKind: Shape.Kind {
@@ -113,36 +126,32 @@ private struct ShapeRow {
     }
   }
 
-  private func unfolded(_ rows: [ShapeRow], outer: Int) -> [Field] {
-    fields.flatMap { row -> [Field] in
-      let isInline = row.flags & 8 != 0
-      if isInline, row.name.isEmpty, rows[row.type].kind == "object" { return rows[row.type].unfolded(rows, outer: row.number) }
-      return [
+  /// Fields of inlined structs in the place of the struct; the numbers keep their nesting.
+  private func unfold(_ rows: [ShapeRow], into unfolded: inout [Field], _ inlined: inout [String]) -> WireNode {
+    var entries: [(number: Int, entry: WireNode.Entry)] = []
+    for row in fields {
+      if row.isInlined(rows) {
+        inlined.append(rows[row.type].name)
+        let inner = rows[row.type].unfold(rows, into: &unfolded, &inlined)
+        if row.number > 0 { entries.append((row.number, .inlined(inner))) } else { entries += inner.entries }
+        continue
+      }
+      if row.number > 0 { entries.append((row.number, .field(unfolded.count))) }
+      unfolded.append(
         Field(
-          name: row.name, goName: row.goName, number: row.number, outerNumber: outer, type: TypeID(row.type),
-          omitsEmpty: row.flags & 1 != 0,
-          isPointer: row.flags & 2 != 0, isRequired: row.flags & 4 != 0, isAtomic: row.flags & 16 != 0, listType: row.listType,
+          name: row.name, goName: row.goName, number: row.number, type: TypeID(row.type), omitsEmpty: row.has(1),
+          isPointer: row.has(2), isRequired: row.has(4), isAtomic: row.has(16), listType: row.listType,
           listMapKeys: row.listMapKeys, patchStrategies: row.patchStrategy.split(separator: ",").map(String.init),
-          patchMergeKey: row.patchMergeKey)
-      ]
+          patchMergeKey: row.patchMergeKey, markerDefault: row.markerDefault))
     }
+    return WireNode(entries)
   }
 }
 
-extension JSONView {
-  /// The element at a position of a row; missing where the row is shorter.
-  fileprivate func element(_ position: Int) -> JSONView {
-    var i = 0
-    var found = self["\0"]
-    forEach { view in
-      if i == position { found = view }
-      i += 1
-    }
-    return found
-  }
-
-  fileprivate subscript(position: Int) -> String { element(position).string ?? "" }
-  fileprivate subscript(int position: Int) -> Int { Int(element(position).int ?? 0) }
+extension [JSONView] {
+  fileprivate func text(_ i: Int) -> String { i < count ? self[i].string ?? "" : "" }
+  fileprivate func number(_ i: Int) -> Int { i < count ? Int(self[i].int ?? 0) : 0 }
+  fileprivate func texts(_ i: Int) -> [String] { i < count ? self[i].compactMap(\.string) : [] }
 }
 
 extension APIGroup {
@@ -170,7 +179,9 @@ extension ResourceKind {
       type: TypeID(Int(view["type"].int ?? 0)), typeName: view["typeName"].string ?? "",
       strategy: StrategyRow(
         allowsCreateOnUpdate: strategy["createOnUpdate"].bool ?? false,
-        allowsUnconditionalUpdate: strategy["unconditionalUpdate"].bool ?? true, generation: strategy["generation"].string),
+        allowsUnconditionalUpdate: strategy["unconditionalUpdate"].bool ?? true, generation: strategy["generation"].string,
+        immutable: strategy["immutable"].compactMap(\.string), mutableOnly: strategy["mutableOnly"].compactMap(\.string),
+        statusKeeps: strategy["statusKeeps"].compactMap(\.string)),
       selectableFields: view["selectable"].compactMap(\.string), fieldAliases: view["aliases"].stringMap)
   }
 }

@@ -13,7 +13,10 @@ package final class SchemaTable: Sendable {
   /// In the order of discovery.
   package let groups: [APIGroup]
   package let shapes: [Shape]
-  let defaults: [TypeID: [DefaultRow]]
+  /// What each shape's defaults are, by its position.
+  let defaults: [TypeDefaults]
+  /// The members of a CRD schema, which some shapes hold in more than one form.
+  let schemaProps: Shape?
   let columns: [String: [TableColumn]]
   private let byResource: [GroupVersionResource: ResourceKind]
   private let byKind: [String: ResourceKind]
@@ -21,11 +24,12 @@ package final class SchemaTable: Sendable {
   private let gates: [String: Bool]
 
   init(
-    groups: [APIGroup], shapes: [Shape], defaults: [TypeID: [DefaultRow]], columns: [String: [TableColumn]], gates: [String: Bool]
+    groups: [APIGroup], shapes: [Shape], defaults: [String: [DefaultRow]], columns: [String: [TableColumn]], gates: [String: Bool]
   ) {
     self.groups = groups
     self.shapes = shapes
-    self.defaults = defaults
+    self.defaults = TypeDefaults.all(shapes, rows: defaults)
+    schemaProps = shapes.first { $0.name == "apiextensions/v1.JSONSchemaProps" }
     self.columns = columns
     self.gates = gates
     var byResource: [GroupVersionResource: ResourceKind] = [:]
@@ -52,7 +56,17 @@ package final class SchemaTable: Sendable {
 
   package func isOn(gate: String) -> Bool { gates[gate] ?? false }
 
-  package func shape(_ id: TypeID) -> Shape { shapes[Int(id.index)] }
+  @inline(__always) package func shape(_ id: TypeID) -> Shape { shapes[Int(id.index)] }
+
+  /// The kind in whose form objects are stored: core/v1 for both Events, autoscaling/v2 for both autoscalers, itself for all others.
+  package func storageKind(of kind: ResourceKind) -> ResourceKind {
+    switch kind.typeName {
+    case "events/v1.Event": resource(GroupVersionResource(resource: "events")) ?? kind
+    case "autoscaling/v1.HorizontalPodAutoscaler":
+      resource(GroupVersionResource(group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers")) ?? kind
+    default: kind
+    }
+  }
 
   /// Every resource, preferred versions first, in the order of discovery.
   package var resources: [ResourceKind] { groups.flatMap(\.versions).flatMap(\.resources) }
@@ -62,65 +76,6 @@ package final class SchemaTable: Sendable {
     var seen: Set<GroupResource> = []
     return resources.filter { $0.isStored && seen.insert($0.storage).inserted }
   }
-}
-
-/// A position in the table's shapes.
-package struct TypeID: Hashable, Sendable {
-  let index: Int32
-  init(_ index: Int) { self.index = Int32(truncatingIfNeeded: index) }
-}
-
-/// What a value may look like.
-package struct Shape: Sendable {
-  package enum Kind: Sendable, Equatable {
-    case string, bool, int32, int64, double, bytes, quantity, intOrString, time, microTime, duration
-    /// Any JSON object, kept as it is.
-    case rawExtension
-    case list, map, object
-    /// A list that is a message of its own in protobuf.
-    case listMessage
-    /// A string out of a few.
-    case `enum`
-    /// Any JSON at all (FieldsV1, JSON of CRD schemas).
-    case rawJSON
-    /// Two JSON forms of one type, in CRD schemas.
-    case objectOrArray, objectOrBool, objectOrStrings
-  }
-
-  package let kind: Kind
-  /// The type's name in the table, "" for lists, maps and scalars.
-  package let name: String
-  /// Of lists and maps.
-  package let element: TypeID
-  package let fields: [Field]
-  package let values: [String]
-  /// A struct that is owned and merged as a whole.
-  package let isAtomic: Bool
-
-  package var isScalar: Bool {
-    switch kind {
-    case .list, .map, .object, .listMessage, .rawExtension, .rawJSON, .objectOrArray, .objectOrBool, .objectOrStrings: false
-    default: true
-    }
-  }
-}
-
-/// A member of an object. Fields of inlined structs stand in their parent, with the number of the message that holds them in protobuf.
-package struct Field: Sendable {
-  package let name: String
-  package let goName: String
-  package let number: Int
-  /// The inlined struct's own number, where the field is inside one; 0 otherwise.
-  package let outerNumber: Int
-  package let type: TypeID
-  package let omitsEmpty: Bool
-  package let isPointer: Bool
-  package let isRequired: Bool
-  package let isAtomic: Bool
-  package let listType: String
-  package let listMapKeys: [String]
-  package let patchStrategies: [String]
-  package let patchMergeKey: String
 }
 
 package struct APIGroup: Sendable {
@@ -135,9 +90,4 @@ package struct APIVersion: Sendable {
   package let version: String
   package let resources: [ResourceKind]
   package var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
-}
-
-extension Shape {
-  /// The field of a JSON name.
-  @inline(__always) package func field(_ name: String) -> Field? { fields.first { $0.name == name } }
 }

@@ -10,11 +10,19 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
 
   package var seconds: Int64 { microseconds >= 0 ? microseconds / 1_000_000 : (microseconds - 999_999) / 1_000_000 }
 
+  /// Go's zero time, which counts as no time.
+  package var isZero: Bool { seconds == -62_135_596_800 }
+
   package static func < (a: Self, b: Self) -> Bool { a.microseconds < b.microseconds }
 
   /// Reads RFC 3339 with any offset and fraction.
   package init?(_ text: String) {
-    let bytes = Array(text.utf8)
+    var text = text
+    guard let microseconds = text.withUTF8({ Self.parse($0) }) else { return nil }
+    self.microseconds = microseconds
+  }
+
+  private static func parse(_ bytes: UnsafeBufferPointer<UInt8>) -> Int64? {
     func number(_ start: Int, _ count: Int) -> Int? {
       guard start + count <= bytes.count else { return nil }
       var value = 0
@@ -27,7 +35,7 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
     guard bytes.count >= 20, bytes[4] == 45, bytes[7] == 45, bytes[10] | 32 == 116, bytes[13] == 58, bytes[16] == 58,
       let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), let hour = number(11, 2),
       let minute = number(14, 2),
-      let second = number(17, 2), (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 61
+      let second = number(17, 2), (1...12).contains(month), (1...Self.length(ofMonth: month, year)).contains(day), hour < 24, minute < 60, second < 61
     else { return nil }
     var i = 19
     var micro = 0
@@ -52,7 +60,15 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
       offset = (hours * 60 + minutes) * (bytes[i] == 45 ? -60 : 60)
     }
     let days = Self.days(year: year, month: month, day: day)
-    microseconds = Int64((days * 86400 + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + micro)
+    return Int64((days * 86400 + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + micro)
+  }
+
+  private static func length(ofMonth month: Int, _ year: Int) -> Int {
+    switch month {
+    case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+    case 4, 6, 9, 11: 30
+    default: 31
+    }
   }
 
   /// Days since 1970-01-01 in the proleptic Gregorian calendar.

@@ -6,8 +6,11 @@ typedef struct {
   size_t count;
 } gantry_table;
 
-/// The table that scripts/generate-tables makes: kinds, shapes, defaults, columns.
+/// What scripts/generate-tables makes: kinds, shapes, defaults, columns.
 gantry_table gantry_kubernetes_table(void);
 
 /// The table that scripts/generate-cri-tables makes: messages, enums and methods of CRI v1.
 gantry_table gantry_cri_table(void);
+
+/// What every type and field is for: JSON, type → field → text. For OpenAPI and explain.
+gantry_table gantry_kubernetes_descriptions(void);

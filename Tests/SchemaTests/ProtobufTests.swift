@@ -1,0 +1,96 @@
+import Schema
+import Testing
+import Wire
+
+@Suite struct ProtobufTests {
+  @Test("what kubectl sends in protobuf is what it prints in JSON, to the byte and in its order", arguments: KubectlBody.all)
+  func kubectl(body: KubectlBody) throws {
+    let kind = try kind(body.resource, group: body.group)
+    let bytes = try #require(Base64.decode(body.protobuf))
+    let decoded = try table.decode(bytes, encoding: .protobuf, type: kind.type)
+    #expect(decoded.kind == kind.kind && decoded.apiVersion == kind.apiVersion)
+    var value = decoded.value
+    value["kind"] = .string(decoded.kind)
+    value["apiVersion"] = .string(decoded.apiVersion)
+    #expect(text(table.encode(value, type: kind.type)) == body.json)
+  }
+
+  @Test("what leaves in protobuf is what upstream's encoder writes, to the byte", arguments: KubectlBody.all)
+  func upstreamBytes(body: KubectlBody) throws {
+    let kind = try kind(body.resource, group: body.group)
+    let bytes = try #require(Base64.decode(body.protobuf))
+    let value = try decode(body.json, kind).value
+    let written = table.encodeProtobuf(value, type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind)
+    // Upstream's envelope ends with an empty encoding and content type.
+    #expect(written == bytes || written + [0x1a, 0, 0x22, 0] == bytes, "\(Base64.encode(written))")
+  }
+
+  @Test("every manifest survives protobuf", arguments: Manifests.all.indices)
+  func roundTrip(i: Int) throws {
+    let (group, resource, json) = Manifests.all[i]
+    let kind = try kind(resource, group: group)
+    var value = try decode(json, kind).value
+    table.applyDefaults(&value, kind: kind)
+    let bytes = table.encodeProtobuf(value, type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind)
+    var back = try table.decode(bytes, encoding: .protobuf, type: kind.type).value
+    table.applyDefaults(&back, kind: kind)
+    #expect(text(table.encode(back, type: kind.type)) == text(table.encode(value, type: kind.type)))
+  }
+
+  @Test("a stored object leaves with its resourceVersion; a list holds its items; a watch frame its length")
+  func objects() throws {
+    let kind = try kind("configmaps")
+    let stored = try EncodedObject(
+      bytes: Array(#"{"metadata":{"name":"c","creationTimestamp":"2026-11-25T07:13:23Z"},"data":{"a":"b"}}"#.utf8), revision: 42)
+    let body = table.encodeProtobuf(stored, kind: kind)
+    let decoded = try table.decode(body, encoding: .protobuf, expected: nil)
+    #expect(decoded.value["metadata"] == ["name": "c", "resourceVersion": "42", "creationTimestamp": "2026-11-25T07:13:23Z"])
+    let list = table.protobufList(
+      kind: kind, metadata: ["resourceVersion": "50"], items: [table.protobufMessage(stored, kind: kind), table.protobufMessage(stored, kind: kind)])
+    let read = try table.decode(list, encoding: .protobuf, type: #require(table.type(named: "core/v1.ConfigMapList")))
+    #expect(read.kind == "ConfigMapList" && read.value["metadata"]["resourceVersion"] == "50")
+    #expect(read.value["items"].array?.count == 2 && read.value["items"][1]["data"]["a"] == "b")
+    let frame = table.protobufWatchFrame(type: "ADDED", object: body)
+    #expect(frame.prefix(4).reduce(0) { $0 << 8 | Int($1) } == frame.count - 4)
+    let event = try table.decode(Array(frame.dropFirst(4)), encoding: .protobuf, type: #require(table.type(named: "meta/v1.WatchEvent")))
+    #expect(event.value["type"] == "ADDED" && event.value["object"]["metadata"]["name"] == "c")
+  }
+
+  @Test("unknown numbers are skipped; truncated and hostile messages are errors")
+  func hostile() throws {
+    let kind = try kind("pods")
+    let unknown: [UInt8] = [0x6b, 0x38, 0x73, 0, 0x12, 5, 0xf8, 0x7f, 1, 0x0a, 0]
+    #expect(try table.decode(unknown, encoding: .protobuf, type: kind.type).value == ["metadata": [:]])
+    for body in [
+      [], [0x6b, 0x38, 0x73], [0x6b, 0x38, 0x73, 0, 0x12, 0xff], [0x6b, 0x38, 0x73, 0, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+      [0x6b, 0x38, 0x73, 0, 0x12, 2, 0x08, 1], [0x6b, 0x38, 0x73, 0, 0x13],
+    ] as [[UInt8]] {
+      #expect(throws: DecodeError.self, "\(body)") { try table.decode(body, encoding: .protobuf, type: kind.type) }
+    }
+  }
+
+  @Test("a schema nested without end is refused")
+  func depth() throws {
+    let kind = try kind("customresourcedefinitions", group: "apiextensions.k8s.io")
+    // not: { not: { … } } inside of spec.versions[0].schema.openAPIV3Schema; the length grows from the inside.
+    var message: [UInt8] = []
+    func wrap(_ number: Int, _ bytes: [UInt8]) -> [UInt8] {
+      var out: [UInt8] = []
+      for var value in [number << 3 | 2, bytes.count] {
+        while value > 127 {
+          out.append(UInt8(value & 127 | 128))
+          value >>= 7
+        }
+        out.append(UInt8(value))
+      }
+      return out + bytes
+    }
+    let schema = try #require(table.type(named: "apiextensions/v1.JSONSchemaProps"))
+    let not = try #require(table.shape(schema).field("not")).number
+    for _ in 0..<1000 { message = wrap(not, message) }
+    let body = [0x6b, 0x38, 0x73, 0] + wrap(2, wrap(2, wrap(7, wrap(4, wrap(1, message)))))
+    #expect(throws: DecodeError("protobuf message is nested deeper than 200 levels")) {
+      try table.decode(body, encoding: .protobuf, type: kind.type)
+    }
+  }
+}

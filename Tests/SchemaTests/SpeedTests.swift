@@ -1,0 +1,41 @@
+import Schema
+import Testing
+import Wire
+
+/// Budgets, generous enough for a busy machine; the figures stand in docs/rooms/Schema.md.
+@Suite(.serialized) struct SpeedTests {
+  func best(of rounds: Int, _ count: Int, _ body: () throws -> Void) rethrows -> Duration {
+    var best = Duration.seconds(60)
+    for _ in 0..<rounds { best = min(best, try ContinuousClock().measure { for _ in 0..<count { try body() } } / count) }
+    return best
+  }
+
+  @Test("the table loads within 10 ms")
+  func load() {
+    let time = best(of: 5, 1) { _ = SchemaTable.load() }
+    print("table: \(time)")
+    #expect(time < .milliseconds(10))
+  }
+
+  @Test("a pod of 4 KB is decoded, defaulted and emitted well within 100 µs")
+  func pod() throws {
+    let kind = try kind("pods")
+    let bytes = Array(Manifests.pod.utf8)
+    #expect(bytes.count > 3900)
+    var value = try table.decode(bytes, encoding: .json, type: kind.type).value
+    let parse = try best(of: 5, 200) { _ = try Value(json: bytes) }
+    let decode = try best(of: 5, 200) { value = try table.decode(bytes, encoding: .json, type: kind.type).value }
+    let fill = best(of: 5, 200) {
+      var copy = value
+      table.applyDefaults(&copy, kind: kind)
+    }
+    table.applyDefaults(&value, kind: kind)
+    let encode = best(of: 5, 200) { _ = table.encode(value, type: kind.type) }
+    let wire = table.encodeProtobuf(value, type: kind.type, apiVersion: "v1", kind: "Pod")
+    let json = table.encode(value, type: kind.type)
+    let write = best(of: 5, 200) { _ = table.protobufMessage(json, type: kind.type, resourceVersion: "1") }
+    let read = try best(of: 5, 200) { _ = try table.decode(wire, encoding: .protobuf, type: kind.type) }
+    print("pod of \(bytes.count) bytes: tree \(parse), decode \(decode), defaults \(fill), emit \(encode); protobuf: read \(read), write \(write)")
+    #expect(decode + fill + encode < .microseconds(300))
+  }
+}
