@@ -1,1 +1,61 @@
-// placeholder: the room's own files come next
+/// Listeners, TLS, HTTP/1.1 and HTTP/2, upgrades, and a client of the same kind. Below every door; knows no API.
+///
+/// In: bytes from sockets. Out: ``Exchange``s, one a request, given to an ``HTTPHandler`` on the event loop of their connection;
+/// the handler answers there and then, or later from anywhere.
+/// Never: knows what a path means, buffers more than a route's limit, hops to another thread by itself, or lets the failure of one
+/// exchange end another one's.
+///
+/// Start with ``HTTPServer/start(_:handler:group:)`` and ``HTTPHandler``; ``HTTPClient`` is the other side.
+package enum HTTP {
+  /// Pieces in which a streamed response is produced, in bytes: enough to fill a TLS socket, small enough that a long list does not
+  /// hold up the other exchanges of its loop.
+  package static let pieceBytes = 256 << 10
+}
+
+/// What a server tolerates. Every number is a bound on what one client can cost.
+package struct HTTPLimits: Sendable {
+  /// Bytes of one request's head.
+  package var headerBytes = 64 << 10
+  /// Exchanges in progress that are not long-lived; more are refused with 429.
+  package var exchanges = 800
+  /// Long-lived exchanges (watches, logs, upgrades).
+  package var longLivedExchanges = 200_000
+  package var connections = 60_000
+  /// Streams of one HTTP/2 connection. Informers keep hundreds of watches on one.
+  package var streamsPerConnection = 4_000
+  /// RST_STREAM and control frames of one connection in 30 s. NIO's 200 would end the connection of a client that cancels 200 watches
+  /// (measured: spikes/README.md, B); far above what an honest client sends, far below what hurts.
+  package var framesPer30Seconds = 50_000
+  package var handshakeSeconds = 10
+  /// From the first byte of a request (HTTP/1.1: from the connection's last answer or opening) to the end of its head.
+  package var headSeconds = 30
+  /// From the head to the end of a body that is buffered; and the longest pause inside a streamed one.
+  package var bodySeconds = 60
+  /// From the end of a request to its answer, unless it is long-lived.
+  package var answerSeconds = 60
+  /// A connection without an exchange.
+  package var idleSeconds = 120
+
+  package init() {}
+}
+
+/// Why a request never reached its route, or was given up.
+package enum HTTPRefusal: Sendable, Equatable {
+  case malformed(String)
+  case headTooLarge
+  case bodyTooLarge(limit: Int)
+  case tooManyRequests
+  case timeout
+  case shuttingDown
+
+  package var status: Int {
+    switch self {
+    case .malformed: 400
+    case .headTooLarge: 431
+    case .bodyTooLarge: 413
+    case .tooManyRequests: 429
+    case .timeout: 504
+    case .shuttingDown: 503
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import NIOCore
+import NIOHTTP1
+
+/// Server side of one HTTP/1.1 connection: exchanges one after another (NIO's pipeline handler queues what a client sends ahead).
+final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundIn = Never
+  typealias OutboundOut = HTTPServerResponsePart
+
+  private let connection: Connection
+  private let server: ServerState
+  /// Takes HTTP's own handlers out of the pipeline when the connection leaves HTTP.
+  var remove: (ChannelPipeline.SynchronousOperations) -> Void = { _ in }
+  private var context: ChannelHandlerContext?
+  private var exchange: Exchange?
+  private var version = HTTPVersion.http1_1
+  private var isKeptAlive = true
+  private var isResponseDone = true
+  private var isRequestDone = true
+  private var holdsReads = false
+  private var isReadPending = false
+  private var timer: Scheduled<Void>?
+  private var isSwitching = false
+
+  init(connection: Connection, server: ServerState) {
+    self.connection = connection
+    self.server = server
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    startTimer(seconds: server.limits.headSeconds)
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    timer?.cancel()
+    self.context = nil
+  }
+
+  /// A connection that sends no whole head in time, or nothing after an answer, is closed.
+  private func startTimer(seconds: Int) {
+    timer?.cancel()
+    timer = context?.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(seconds))) { [weak self] in
+      guard let self, exchange == nil else { return }
+      self.context?.close(promise: nil)
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head):
+      timer?.cancel()
+      version = head.version
+      isKeptAlive = head.isKeepAlive
+      isResponseDone = false
+      isRequestDone = false
+      let request = RequestHead(
+        method: head.method.rawValue, target: head.uri, fields: HTTPFields(head.headers), version: .http1, connection: connection)
+      let exchange = Exchange(head: request, eventLoop: context.eventLoop, transport: self, server: server)
+      self.exchange = exchange
+      server.track(exchange)
+      exchange.begin()
+    case .body(let piece): exchange?.receive(piece)
+    case .end:
+      isRequestDone = true
+      exchange?.receiveEnd()
+      finishIfDone()
+    }
+  }
+
+  private func finishIfDone() {
+    guard isResponseDone, isRequestDone, !isSwitching else { return }
+    exchange = nil
+    if isKeptAlive, !server.isDraining { startTimer(seconds: server.limits.idleSeconds) } else { closeAfterFlush() }
+  }
+
+  private func closeAfterFlush() {
+    guard let context else { return }
+    // NIO writes what is queued before it closes the output.
+    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).assumeIsolated().whenComplete { _ in
+      context.close(promise: nil)
+    }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    exchange?.writabilityChanged()
+    context.fireChannelWritabilityChanged()
+  }
+
+  func read(context: ChannelHandlerContext) { if holdsReads { isReadPending = true } else { context.read() } }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    exchange?.closed()
+    exchange = nil
+    timer?.cancel()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // A head that cannot be read is answered once; everything else ends the connection.
+    if error is HTTPParserError, exchange == nil {
+      let head = RequestHead(method: "GET", target: "/", fields: HTTPFields(), version: .http1, connection: connection)
+      let refusal: HTTPRefusal =
+        switch error as? HTTPParserError {
+        case .headerOverflow: .headTooLarge
+        default: .malformed("not HTTP")
+        }
+      let response = server.handler.refusal(refusal, for: head)
+      isKeptAlive = false
+      var headers = response.headers
+      var body = ByteBuffer()
+      if case .bytes(let bytes) = response.body { body = bytes }
+      headers.append(("content-length", String(body.readableBytes)))
+      headers.append(("connection", "close"))
+      context.write(
+        wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: HTTPHeaders(headers)))),
+        promise: nil)
+      context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+      context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+      return
+    }
+    context.close(promise: nil)
+  }
+}
+
+extension HTTP1Handler: ExchangeTransport {
+  var isWritable: Bool { context?.channel.isWritable ?? false }
+
+  func sendHead(status: Int, headers: [(String, String)], isEnd: Bool) {
+    guard let context else { return }
+    var fields = HTTPHeaders(headers)
+    if status >= 200 {
+      if !isKeptAlive || server.isDraining || !isRequestDone && isEnd {
+        isKeptAlive = false
+        fields.add(name: "connection", value: "close")
+      } else if version == .http1_0 {
+        fields.add(name: "connection", value: "keep-alive")
+      }
+      if version == .http1_0, fields["content-length"].isEmpty, isKeptAlive {
+        isKeptAlive = false
+        fields.replaceOrAdd(name: "connection", value: "close")
+      }
+    }
+    let head = HTTPResponseHead(version: version, status: .init(statusCode: status), headers: fields)
+    context.write(wrapOutboundOut(.head(head)), promise: nil)
+    if status < 200 {
+      context.flush()
+    } else if isEnd {
+      sendEnd()
+    }
+  }
+
+  func sendBody(_ buffer: ByteBuffer, isEnd: Bool, promise: EventLoopPromise<Void>?) {
+    guard let context else { return }
+    if isEnd {
+      context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: promise)
+      sendEnd()
+    } else {
+      context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: promise)
+    }
+  }
+
+  func sendEnd() {
+    guard let context else { return }
+    isResponseDone = true
+    holdsReads = false
+    if !isRequestDone { isKeptAlive = false }
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    if isRequestDone { finishIfDone() } else { discardRest() }
+  }
+
+  func abort() { context?.close(promise: nil) }
+
+  /// The client may still be sending: its answer must reach it before the connection is reset, so the rest is read for a while.
+  func discardRest() {
+    isKeptAlive = false
+    guard let context, isResponseDone, !isRequestDone else { return }
+    let loop = context.eventLoop.assumeIsolated()
+    loop.scheduleTask(in: .seconds(2)) { [weak self] in self?.context?.close(promise: nil) }
+  }
+
+  func setReading(_ isReading: Bool) {
+    holdsReads = !isReading
+    if isReading, isReadPending {
+      isReadPending = false
+      context?.read()
+    }
+  }
+
+  func switchProtocol(headers: [(String, String)], _ install: @escaping (any Channel) throws -> Void) -> Bool {
+    guard let context, isRequestDone, !isResponseDone, !isSwitching else { return false }
+    isSwitching = true
+    timer?.cancel()
+    let channel = context.channel
+    context.writeAndFlush(
+      wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: HTTPHeaders(headers)))),
+      promise: nil)
+    // The new protocol's handlers go in first, so that bytes which came with the handshake find them.
+    do {
+      try install(channel)
+      let pipeline = context.pipeline.syncOperations
+      remove(pipeline)
+      _ = pipeline.removeHandler(context: context)
+    } catch {
+      context.close(promise: nil)
+    }
+    return true
+  }
+}
