@@ -170,7 +170,8 @@ enum BootstrapPolicy {
         "system:kube-controller-manager",
         [rule(["list", "watch"], "*", on: ["*"]), rule(["get", "create", "update", "patch"], "coordination.k8s.io", on: ["leases"])] + events),
       role("system:node", []), role("system:node-proxier", [rule(read, "", on: ["services", "endpoints", "nodes"]), rule(read, "discovery.k8s.io", on: ["endpointslices"])] + events),
-      role("system:gantry-registry", [paths(["get", "put", "post", "patch", "delete", "head"], ["/v2/*"])]),
+      role("gantry:image-puller", [paths(["get", "head"], ["/v2", "/v2/*"])]),
+      role("gantry:image-pusher", [paths(["get", "head", "put", "post", "patch", "delete"], ["/v2", "/v2/*"])]),
     ]
     roles += controllers.map { role("system:controller:\($0.0)", $0.1) }
     return roles
@@ -195,6 +196,7 @@ enum BootstrapPolicy {
       binding("system:public-info-viewer", to: "system:public-info-viewer", [group("system:authenticated"), group("system:unauthenticated")]),
       binding("system:service-account-issuer-discovery", to: "system:service-account-issuer-discovery", [group("system:serviceaccounts")]),
       binding("system:monitoring", to: "system:monitoring", [group("system:monitoring")]),
+      binding("gantry:image-puller", to: "gantry:image-puller", [group("system:nodes")]),
       binding("system:kube-controller-manager", to: "system:kube-controller-manager", [user("system:kube-controller-manager")]),
       binding("system:kube-scheduler", to: "system:kube-scheduler", [user("system:kube-scheduler")]),
     ]
