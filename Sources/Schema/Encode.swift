@@ -62,24 +62,28 @@ extension SchemaTable {
   private func write(_ object: Object, _ shape: Shape, into out: inout [UInt8]) {
     out.append(UInt8(ascii: "{"))
     var isFirst = true
-    // Where each field's member stands, plus one: members come in any order, fields go out in one.
-    withUnsafeTemporaryAllocation(of: Int32.self, capacity: max(1, shape.fields.count)) { places in
-      places.initialize(repeating: 0)
+    // Members come in any order, fields go out in one: a bit for each field that is to be written, and where its member stands.
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: 64) { places in
+      var present: UInt64 = 0
       for i in object.members.indices {
-        if let position = shape.position(of: object.members[i].key) { places[position] = Int32(truncatingIfNeeded: i + 1) }
+        guard let position = shape.position(of: object.members[i].key), !object.members[i].value.isNull else { continue }
+        places[position] = Int32(truncatingIfNeeded: i)
+        present |= 1 << UInt64(position)
       }
-      for (position, field) in shape.fields.enumerated() {
+      var remaining = present | shape.writtenAbsent
+      while remaining != 0 {
+        let position = remaining.trailingZeroBitCount
+        remaining &= remaining &- 1
+        let field = shape.fields[position]
         let fieldShape = self.shape(field.type)
-        let place = Int(places[position])
-        if place > 0, !object.members[place - 1].value.isNull {
-          let member = object.members[place - 1].value
-          if field.omitsEmpty, !field.isPointer, member.isEmptyContainer, fieldShape.kind != .object, fieldShape.kind != .rawExtension {
-            continue
-          }
+        if present & (1 << UInt64(position)) == 0 {
           open(field, &isFirst, into: &out)
-          write(member, fieldShape, into: &out)
-        } else if !field.isPointer {
-          writeAbsent(field, fieldShape, &isFirst, into: &out)
+          writeAbsent(fieldShape, into: &out)
+        } else {
+          let i = Int(places[position])
+          if field.omitsEmpty, !field.isPointer, fieldShape.isCollection, object.members[i].value.isEmptyContainer { continue }
+          open(field, &isFirst, into: &out)
+          write(object.members[i].value, fieldShape, into: &out)
         }
       }
     }
@@ -92,31 +96,13 @@ extension SchemaTable {
     out.append(contentsOf: field.quotedName)
   }
 
-  /// Go writes structs that are no pointers even when empty, and scalars without omitempty even when zero.
-  private func writeAbsent(_ field: Field, _ shape: Shape, _ isFirst: inout Bool, into out: inout [UInt8]) {
+  private func writeAbsent(_ shape: Shape, into out: inout [UInt8]) {
     switch shape.kind {
-    case .object:
-      open(field, &isFirst, into: &out)
-      write(Object(), shape, into: &out)
-    case .quantity:
-      open(field, &isFirst, into: &out)
-      JSONWriter.literal("\"0\"", into: &out)
-    case .intOrString:
-      open(field, &isFirst, into: &out)
-      JSONWriter.literal("0", into: &out)
-    case .string, .enum:
-      guard !field.omitsEmpty else { return }
-      open(field, &isFirst, into: &out)
-      JSONWriter.literal("\"\"", into: &out)
-    case .int32, .int64, .double:
-      guard !field.omitsEmpty else { return }
-      open(field, &isFirst, into: &out)
-      JSONWriter.literal("0", into: &out)
-    case .bool:
-      guard !field.omitsEmpty else { return }
-      open(field, &isFirst, into: &out)
-      JSONWriter.literal("false", into: &out)
-    default: break
+    case .object: write(Object(), shape, into: &out)
+    case .quantity: JSONWriter.literal("\"0\"", into: &out)
+    case .bool: JSONWriter.literal("false", into: &out)
+    case .string, .enum: JSONWriter.literal("\"\"", into: &out)
+    default: JSONWriter.literal("0", into: &out)
     }
   }
 }

@@ -6,12 +6,12 @@ extension SchemaTable {
   package func decodeProtobuf(_ bytes: [UInt8], type: TypeID) throws(DecodeError) -> Value {
     var result = Object()
     let shape = shape(type)
-    try read(bytes[...], shape, shape.wire, into: &result, depth: 0)
+    try withReadable(bytes) { buffer throws(DecodeError) in try read(buffer, shape, shape.wire, into: &result, depth: 0) }
     return .object(result)
   }
 
   private func read(
-    _ bytes: ArraySlice<UInt8>, _ shape: Shape, _ node: WireNode, into object: inout Object, depth: Int
+    _ bytes: ProtobufReader.Bytes, _ shape: Shape, _ node: WireNode, into object: inout Object, depth: Int
   ) throws(DecodeError) {
     guard depth < Wire.maximumDepth else { throw DecodeError("protobuf message is nested deeper than \(Wire.maximumDepth) levels") }
     var reader = ProtobufReader(bytes)
@@ -74,9 +74,8 @@ extension SchemaTable {
     }
   }
 
-  private func string(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> String {
-    let text = bytes.withUnsafeBufferPointer { String(validating: $0, as: UTF8.self) }
-    guard let text else { throw DecodeError("proto: a string is not valid UTF-8") }
+  private func string(_ bytes: ProtobufReader.Bytes) throws(DecodeError) -> String {
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw DecodeError("proto: a string is not valid UTF-8") }
     return text
   }
 
@@ -124,14 +123,14 @@ extension SchemaTable {
     }
   }
 
-  private func firstString(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> String {
+  private func firstString(_ bytes: ProtobufReader.Bytes) throws(DecodeError) -> String {
     var text = ""
     var reader = ProtobufReader(bytes)
     while let (number, field) = try reader.next() { if number == 1, case .bytes(let inner) = field { text = try string(inner) } }
     return text
   }
 
-  private func intOrString(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> Value {
+  private func intOrString(_ bytes: ProtobufReader.Bytes) throws(DecodeError) -> Value {
     var isString = false
     var number: Int64 = 0
     var text = ""
@@ -148,8 +147,8 @@ extension SchemaTable {
   }
 
   /// JSON, or an enveloped object, inside a message.
-  private func embedded(_ bytes: ArraySlice<UInt8>, depth: Int) throws(DecodeError) -> Value {
-    var raw: ArraySlice<UInt8> = []
+  private func embedded(_ bytes: ProtobufReader.Bytes, depth: Int) throws(DecodeError) -> Value {
+    var raw = ProtobufReader.Bytes(start: nil, count: 0)
     var reader = ProtobufReader(bytes)
     while let (number, field) = try reader.next() { if number == 1, case .bytes(let inner) = field { raw = inner } }
     if raw.isEmpty { return .null }
@@ -162,11 +161,11 @@ extension SchemaTable {
     guard let kind, depth < 8 else { throw DecodeError("embedded object: no kind \"\(envelope.kind)\" in \"\(envelope.apiVersion)\"") }
     var object: Object = ["kind": .string(envelope.kind), "apiVersion": .string(envelope.apiVersion)]
     let shape = shape(kind.type)
-    try read(envelope.raw[...], shape, shape.wire, into: &object, depth: depth + 1)
+    try withReadable(envelope.raw) { buffer throws(DecodeError) in try read(buffer, shape, shape.wire, into: &object, depth: depth + 1) }
     return .object(object)
   }
 
-  private func pair(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> (Int64, Int64) {
+  private func pair(_ bytes: ProtobufReader.Bytes) throws(DecodeError) -> (Int64, Int64) {
     var first: Int64 = 0
     var second: Int64 = 0
     var reader = ProtobufReader(bytes)
@@ -178,9 +177,9 @@ extension SchemaTable {
     return (first, second)
   }
 
-  private func eitherForm(_ bytes: ArraySlice<UInt8>, _ kind: Shape.Kind, depth: Int) throws(DecodeError) -> Value {
+  private func eitherForm(_ bytes: ProtobufReader.Bytes, _ kind: Shape.Kind, depth: Int) throws(DecodeError) -> Value {
     guard let schema = schemaProps else { return .null }
-    func object(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> Value {
+    func object(_ bytes: ProtobufReader.Bytes) throws(DecodeError) -> Value {
       var object = Object()
       try read(bytes, schema, schema.wire, into: &object, depth: depth + 1)
       return .object(object)

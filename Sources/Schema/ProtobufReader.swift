@@ -18,20 +18,24 @@ package struct ProtobufEnvelope: Sendable {
     guard bytes.starts(with: Self.prefix) else {
       throw DecodeError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     }
-    var reader = ProtobufReader(bytes[4...])
-    while let (number, field) = try reader.next() {
-      switch (number, field) {
-      case (1, .bytes(let meta)):
-        var inner = ProtobufReader(meta)
-        while let (number, field) = try inner.next() {
-          guard case .bytes(let text) = field else { continue }
-          if number == 1 { apiVersion = String(decoding: text, as: UTF8.self) }
-          if number == 2 { kind = String(decoding: text, as: UTF8.self) }
+    var parts = (apiVersion: "", kind: "", raw: [UInt8]())
+    try withReadable(bytes) { buffer throws(DecodeError) in
+      var reader = ProtobufReader(ProtobufReader.Bytes(rebasing: buffer[4...]))
+      while let (number, field) = try reader.next() {
+        switch (number, field) {
+        case (1, .bytes(let meta)):
+          var inner = ProtobufReader(meta)
+          while let (number, field) = try inner.next() {
+            guard case .bytes(let text) = field else { continue }
+            if number == 1 { parts.apiVersion = String(decoding: text, as: UTF8.self) }
+            if number == 2 { parts.kind = String(decoding: text, as: UTF8.self) }
+          }
+        case (2, .bytes(let message)): parts.raw = Array(message)
+        default: break
         }
-      case (2, .bytes(let message)): raw = Array(message)
-      default: break
       }
     }
+    (apiVersion, kind, raw) = parts
   }
 
   /// The body: prefix, TypeMeta and message.
@@ -49,28 +53,35 @@ package struct ProtobufEnvelope: Sendable {
 }
 
 /// Fields of one message, in the order in which they stand. Every length is checked against what is there.
+/// Pointers, because slices of arrays cost twice as much here; they are valid inside of the closure that lent them.
 struct ProtobufReader {
+  typealias Bytes = UnsafeBufferPointer<UInt8>
+
   enum Field {
     case varint(UInt64)
     case fixed64(UInt64)
     case fixed32(UInt32)
-    case bytes(ArraySlice<UInt8>)
+    case bytes(Bytes)
   }
 
-  private let bytes: ArraySlice<UInt8>
-  private var cursor: Int
-  init(_ bytes: ArraySlice<UInt8>) {
-    self.bytes = bytes
-    cursor = bytes.startIndex
-  }
-  init(_ bytes: [UInt8]) { self.init(bytes[...]) }
+  private let bytes: Bytes
+  private var cursor = 0
+  init(_ bytes: Bytes) { self.bytes = bytes }
 
   private static let truncated = DecodeError("unexpected EOF in protobuf message")
 
-  private mutating func varint() throws(DecodeError) -> UInt64 {
-    var value: UInt64 = 0
-    var shift: UInt64 = 0
-    while cursor < bytes.endIndex {
+  @inline(__always) private mutating func varint() throws(DecodeError) -> UInt64 {
+    guard cursor < bytes.count else { throw Self.truncated }
+    let first = bytes[cursor]
+    cursor &+= 1
+    if first < 0x80 { return UInt64(first) }
+    return try longVarint(first)
+  }
+
+  private mutating func longVarint(_ first: UInt8) throws(DecodeError) -> UInt64 {
+    var value = UInt64(first & 0x7f)
+    var shift: UInt64 = 7
+    while cursor < bytes.count {
       let byte = bytes[cursor]
       cursor &+= 1
       guard shift < 64 else { throw DecodeError("integer overflow in protobuf message") }
@@ -82,7 +93,7 @@ struct ProtobufReader {
   }
 
   mutating func next() throws(DecodeError) -> (number: Int, field: Field)? {
-    if cursor >= bytes.endIndex { return nil }
+    if cursor >= bytes.count { return nil }
     let tag = try varint()
     let number = Int(truncatingIfNeeded: tag >> 3 & 0x1fff_ffff)
     guard number > 0, tag >> 32 == 0 else { throw DecodeError("illegal tag \(number) in protobuf message") }
@@ -91,20 +102,30 @@ struct ProtobufReader {
     case 1: return (number, .fixed64(try fixed(8)))
     case 2:
       let length = try varint()
-      guard length <= UInt64(bytes.endIndex - cursor) else { throw Self.truncated }
+      guard length <= UInt64(bytes.count - cursor) else { throw Self.truncated }
       let start = cursor
       cursor += Int(length)
-      return (number, .bytes(bytes[start..<cursor]))
+      return (number, .bytes(Bytes(rebasing: bytes[start..<cursor])))
     case 5: return (number, .fixed32(UInt32(truncatingIfNeeded: try fixed(4))))
     default: throw DecodeError("illegal wire type \(tag & 7) in protobuf message")
     }
   }
 
   private mutating func fixed(_ count: Int) throws(DecodeError) -> UInt64 {
-    guard bytes.endIndex - cursor >= count else { throw Self.truncated }
+    guard bytes.count - cursor >= count else { throw Self.truncated }
     var value: UInt64 = 0
     for i in 0..<count { value |= UInt64(bytes[cursor + i]) << UInt64(8 * i) }
     cursor += count
     return value
   }
+}
+
+/// Lends the bytes of an array to a reader; the closure's own error comes through.
+func withReadable<R>(_ bytes: [UInt8], _ body: (ProtobufReader.Bytes) throws(DecodeError) -> R) throws(DecodeError) -> R {
+  var result: Result<R, DecodeError>?
+  bytes.withUnsafeBufferPointer { buffer in
+    do throws(DecodeError) { result = .success(try body(buffer)) } catch { result = .failure(error) }
+  }
+  guard let result else { throw DecodeError("unreadable bytes") }
+  return try result.get()
 }

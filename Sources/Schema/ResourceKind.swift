@@ -17,6 +17,8 @@ package struct ResourceKind: Sendable {
   /// Beyond `metadata.name` and `metadata.namespace`.
   package let selectableFields: [String]
   package let fieldAliases: [String: String]
+  /// Objects are stored in the form of another version: ``SchemaTable/storageKind(of:)``.
+  package let isConverted: Bool
 
   package var listKind: String { "\(kind)List" }
   package var apiVersion: String { gvr.apiVersion }

@@ -57,6 +57,16 @@ private struct ShapeRow {
       markerDefault = row.count > 9 ? row[9].value : nil
     }
 
+    func isWrittenAbsent(_ rows: [ShapeRow]) -> Bool {
+      guard !has(2), rows.indices.contains(type) else { return false }
+      switch rows[type].kind {
+      case "object": return rows[type].form.isEmpty
+      case "quantity", "intOrString": return true
+      case "string", "enum", "bool", "int32", "int64", "double": return !has(1)
+      default: return false
+      }
+    }
+
     func has(_ flag: Int) -> Bool { flags & flag != 0 }
     /// A struct without a name of its own: its fields stand in the parent.
     func isInlined(_ rows: [ShapeRow]) -> Bool {
@@ -142,7 +152,7 @@ private struct ShapeRow {
           name: row.name, goName: row.goName, number: row.number, type: TypeID(row.type), omitsEmpty: row.has(1),
           isPointer: row.has(2), isRequired: row.has(4), isAtomic: row.has(16), listType: row.listType,
           listMapKeys: row.listMapKeys, patchStrategies: row.patchStrategy.split(separator: ",").map(String.init),
-          patchMergeKey: row.patchMergeKey, markerDefault: row.markerDefault))
+          patchMergeKey: row.patchMergeKey, markerDefault: row.markerDefault, isWrittenAbsent: row.isWrittenAbsent(rows)))
     }
     return WireNode(entries)
   }
@@ -182,7 +192,8 @@ extension ResourceKind {
         allowsUnconditionalUpdate: strategy["unconditionalUpdate"].bool ?? true, generation: strategy["generation"].string,
         immutable: strategy["immutable"].compactMap(\.string), mutableOnly: strategy["mutableOnly"].compactMap(\.string),
         statusKeeps: strategy["statusKeeps"].compactMap(\.string)),
-      selectableFields: view["selectable"].compactMap(\.string), fieldAliases: view["aliases"].stringMap)
+      selectableFields: view["selectable"].compactMap(\.string), fieldAliases: view["aliases"].stringMap,
+      isConverted: ["events/v1.Event", "autoscaling/v1.HorizontalPodAutoscaler"].contains(view["typeName"].string ?? ""))
   }
 }
 

@@ -60,7 +60,8 @@ package final class SchemaTable: Sendable {
 
   /// The kind in whose form objects are stored: core/v1 for both Events, autoscaling/v2 for both autoscalers, itself for all others.
   package func storageKind(of kind: ResourceKind) -> ResourceKind {
-    switch kind.typeName {
+    guard kind.isConverted else { return kind }
+    return switch kind.typeName {
     case "events/v1.Event": resource(GroupVersionResource(resource: "events")) ?? kind
     case "autoscaling/v1.HorizontalPodAutoscaler":
       resource(GroupVersionResource(group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers")) ?? kind

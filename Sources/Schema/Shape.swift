@@ -38,6 +38,8 @@ package final class Shape: Sendable {
   /// Lists of resources keep no more than thousandths.
   let isResourceList: Bool
   private let lookup: FieldLookup
+  /// A bit for each field that Go writes although it was not sent.
+  let writtenAbsent: UInt64
   /// How protobuf numbers lead to fields.
   let wire: WireNode
 
@@ -54,6 +56,8 @@ package final class Shape: Sendable {
     self.inlined = inlined
     isResourceList = name == "core/v1.ResourceList"
     lookup = FieldLookup(fields)
+    precondition(fields.count <= 64, "\(name) has more fields than a word has bits: SchemaTable.encode and Prune count on it")
+    writtenAbsent = fields.indices.reduce(0) { $0 | (fields[$1].isWrittenAbsent ? 1 << UInt64($1) : 0) }
   }
 
   package var isScalar: Bool {
@@ -62,6 +66,8 @@ package final class Shape: Sendable {
     default: true
     }
   }
+
+  var isCollection: Bool { kind == .list || kind == .map || kind == .listMessage }
 
   /// Where the field of a JSON name stands in ``fields``.
   @inline(__always) package func position(of name: String) -> Int? { lookup.position(of: name, in: fields) }
@@ -113,12 +119,14 @@ package final class Field: Sendable {
   package let patchMergeKey: String
   /// The default that OpenAPI publishes.
   package let markerDefault: Value?
+  /// Go writes structs that are no pointers even when empty, and scalars without omitempty even when zero.
+  let isWrittenAbsent: Bool
   /// `"name":` as it is emitted.
   let quotedName: [UInt8]
 
   init(
     name: String, goName: String, number: Int, type: TypeID, omitsEmpty: Bool, isPointer: Bool, isRequired: Bool, isAtomic: Bool,
-    listType: String, listMapKeys: [String], patchStrategies: [String], patchMergeKey: String, markerDefault: Value?
+    listType: String, listMapKeys: [String], patchStrategies: [String], patchMergeKey: String, markerDefault: Value?, isWrittenAbsent: Bool
   ) {
     self.name = name
     self.goName = goName
@@ -133,6 +141,7 @@ package final class Field: Sendable {
     self.patchStrategies = patchStrategies
     self.patchMergeKey = patchMergeKey
     self.markerDefault = markerDefault
+    self.isWrittenAbsent = isWrittenAbsent
     quotedName = Array("\"\(name)\":".utf8)
   }
 }

@@ -45,9 +45,9 @@ extension ControlPlane {
     return converted(object, to: kind)
   }
 
-  /// The object in the version of the reader. Kinds with one version, and both kinds of Event in their own field names.
+  /// The object in the version of the reader. Most kinds have one version; both Events and both autoscalers have two.
   func converted(_ object: EncodedObject, to kind: ResourceKind) -> EncodedObject {
-    guard kind.storage != kind.gvr.groupResource else { return object }
+    guard kind.isConverted else { return object }
     return Conversion.read(object, as: kind, table: schema)
   }
 

@@ -7,9 +7,8 @@ extension ControlPlane {
   /// The object that a patch makes of the current one: merged, then decoded like a body.
   func patched(_ current: Value, _ patch: Patch, _ context: inout WriteContext) throws(APIError) -> Value {
     let kind = context.kind
-    let storage = storageKind(kind)
     var target = current
-    if kind.storage != kind.gvr.groupResource { Conversion.rename(&target, toEvents: true) }
+    schema.convert(&target, from: schema.storageKind(of: kind), to: kind)
     var merged: Value
     do throws(PatchError) {
       switch patch.kind {
@@ -33,8 +32,7 @@ extension ControlPlane {
       default: break
       }
     } catch { throw .badRequest(error.message) }
-    Conversion.write(&merged, from: kind)
-    _ = storage
+    Conversion.write(&merged, from: kind, table: schema)
     return merged
   }
 

@@ -87,7 +87,7 @@ extension ControlPlane {
     switch request.verb {
     case .create(let value): return try planCreate(value, &context)
     case .update(var value):
-      Conversion.write(&value, from: request.kind)
+      Conversion.write(&value, from: request.kind, table: schema)
       return try planUpdate(&context) { _, _ throws(APIError) in value }
     case .patch(let patch):
       return try planUpdate(&context) { current, context throws(APIError) in try self.patched(current, patch, &context) }
@@ -98,7 +98,7 @@ extension ControlPlane {
     let request = context.request
     let kind = request.kind
     var object = value
-    Conversion.write(&object, from: kind)
+    Conversion.write(&object, from: kind, table: schema)
     object.remove("kind")
     object.remove("apiVersion")
     let metadata = object["metadata"]
@@ -136,7 +136,7 @@ extension ControlPlane {
 
   /// The kind whose shape is stored.
   func storageKind(_ kind: ResourceKind) -> ResourceKind {
-    kind.storage == kind.gvr.groupResource ? kind : schema.resource(GroupVersionResource(group: kind.storage.group, resource: kind.storage.resource)) ?? kind
+    schema.storageKind(of: kind)
   }
 
   private func planned(
