@@ -1,0 +1,128 @@
+import Client
+import Wire
+
+/// Rolls Deployments out over ReplicaSets.
+final class DeploymentController: Sendable {
+  private let loop: ControllerLoop
+  private let deployments: SharedInformer<DeploymentView>
+  private let sets: SharedInformer<ReplicaSetView>
+  private let pods: SharedInformer<PodView>
+  private let now: @Sendable () -> WallTime
+
+  init(_ context: ControllerContext) {
+    loop = ControllerLoop(name: "deployment-controller", clients: context.clients, log: context.log)
+    deployments = context.deployments
+    sets = context.replicaSets
+    pods = context.pods
+    now = context.now
+    deployments.onChange { [self] changes in loop.queue.add(changes.map(\.key)) }
+    sets.onChange { [self] changes in
+      for change in changes { enqueueOwner(of: change) }
+    }
+    // Recreate waits for the last old pod.
+    pods.onChange { [self] changes in
+      for change in changes where change.new == nil || change.new?.isFinished == true {
+        guard let owner = (change.new ?? change.old)?.meta.controller, owner.kind == "ReplicaSet",
+          let set = sets.get(ObjectKey(namespace: change.key.namespace, name: owner.name)), let deployment = set.meta.controller
+        else { continue }
+        let key = ObjectKey(namespace: change.key.namespace, name: deployment.name)
+        if deployments.get(key)?.isRecreate == true { loop.queue.add(key) }
+      }
+    }
+  }
+
+  private func enqueueOwner(of change: SharedInformer<ReplicaSetView>.Change) {
+    guard let set = change.new ?? change.old else { return }
+    if let owner = set.meta.controller {
+      if owner.kind == "Deployment" { loop.queue.add(ObjectKey(namespace: change.key.namespace, name: owner.name)) }
+    } else {
+      for deployment in deployments.find("namespace", change.key.namespace) where deployment.selector?.matches(set.meta.labels) == true {
+        loop.queue.add(deployment.meta.key)
+      }
+    }
+  }
+
+  func run() async {
+    await deployments.synced()
+    await sets.synced()
+    await pods.synced()
+    await loop.run { [self] (key) async throws(APIError) in try await sync(key) }
+  }
+
+  private func sync(_ key: ObjectKey) async throws(APIError) -> [Action] {
+    guard let deployment = deployments.get(key), let selector = deployment.selector else { return [] }
+    guard !selector.isEmpty else {
+      let about = ObjectReference(
+        apiVersion: "apps/v1", kind: "Deployment", namespace: key.namespace, name: key.name, uid: deployment.meta.uid)
+      return [
+        .event(
+          about, .warning, reason: "SelectingAll",
+          note: "This deployment is selecting all pods. A non-empty selector is required.")
+      ]
+    }
+    var owned = sets.find("owner", deployment.meta.uid)
+    if !deployment.meta.isDeleting {
+      let orphans = sets.find("orphans", key.namespace).filter { !$0.meta.isDeleting && selector.matches($0.meta.labels) }
+      let reference = controllerReference(apiVersion: "apps/v1", kind: "Deployment", deployment.meta)
+      for set in orphans {
+        let patch: Value = ["metadata": ["uid": .string(set.meta.uid), "ownerReferences": [reference]]]
+        for result in await loop.client.submit([.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.strategic, patch))]) {
+          _ = try result.get()
+        }
+      }
+      owned += orphans
+    }
+    var unfinished: [String: Int] = [:]
+    if deployment.isRecreate {
+      for set in owned { unfinished[set.meta.uid] = pods.find("owner", set.meta.uid).count { !$0.isFinished } }
+    }
+    var round = DeploymentReconcile(deployment, sets: owned, unfinishedPods: unfinished, now: now().seconds)
+    let actions = round.decide()
+    guard let created = round.created else { return actions }
+    return try await create(created, actions, deployment)
+  }
+
+  /// The name may be taken: by this very set, which the informer has not seen yet, or by another template with the same hash.
+  private func create(
+    _ created: (key: ObjectKey, template: Value), _ actions: [Action], _ deployment: DeploymentView
+  ) async throws(APIError) -> [Action] {
+    guard let first = actions.firstIndex(where: { if case .write(.create) = $0 { true } else { false } }),
+      case .write(let operation) = actions[first]
+    else { return actions }
+    var rest = actions
+    rest.remove(at: first)
+    guard let result = await loop.client.submit([operation]).first else { return rest }
+    switch result {
+    case .success: return rest
+    case .failure(let error) where error.reason == .alreadyExists:
+      let existing = ReplicaSetView(try await loop.client.get(.replicaSets, created.key))
+      let isSame =
+        existing.meta.controller?.uid == deployment.meta.uid
+        && DeploymentReconcile.comparable(existing.template) == DeploymentReconcile.comparable(created.template)
+      if !isSame {
+        let collided: Value = ["status": ["collisionCount": .int(deployment.collisionCount + 1)]]
+        let patch = Patch(.merge, collided)
+        for result in await loop.client.submit([.patch(.deployments, deployment.meta.key, subresource: "status", patch)]) {
+          _ = try result.get()
+        }
+      }
+      // The set's or the deployment's own event starts the next round.
+      throw error
+    case .failure(let error):
+      // Says why nothing comes up: an invalid template, a quota.
+      if deployment.progressDeadlineSeconds != nil {
+        let instant = RFC3339.text(now().seconds)
+        let condition: Value = [
+          "type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "lastUpdateTime": .string(instant),
+          "lastTransitionTime": .string(instant),
+          "message": .string("Failed to create new replica set \"\(created.key.name)\": \(error.message)"),
+        ]
+        _ = await loop.client.submit([
+          .patch(
+            .deployments, deployment.meta.key, subresource: "status", Patch(.strategic, ["status": ["conditions": [condition]]]))
+        ])
+      }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import Client
+import Wire
+
+enum DeploymentAnnotation {
+  static let revision = "deployment.kubernetes.io/revision"
+  static let revisionHistory = "deployment.kubernetes.io/revision-history"
+  static let desiredReplicas = "deployment.kubernetes.io/desired-replicas"
+  static let maxReplicas = "deployment.kubernetes.io/max-replicas"
+  /// Written by clients about themselves; not handed on to ReplicaSets.
+  static let own: Set<String> = [
+    revision, revisionHistory, desiredReplicas, maxReplicas, "kubectl.kubernetes.io/last-applied-configuration",
+    "deprecated.deployment.rollback.to",
+  ]
+  static let hashLabel = "pod-template-hash"
+}
+
+/// What the deployment controller reads of a Deployment.
+struct DeploymentView: Sendable {
+  struct Condition: Sendable, Equatable {
+    var type: String
+    var status: String
+    var reason: String
+    var message: String
+    var updated: String
+    var transitioned: String
+  }
+
+  /// `5` or `25%`.
+  enum Amount: Sendable, Equatable {
+    case count(Int64)
+    case percent(Int64)
+
+    init?(_ view: JSONView) {
+      if let count = view.int {
+        self = .count(count)
+      } else if let text = view.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()) {
+        self = .percent(percent)
+      } else {
+        return nil
+      }
+    }
+
+    func resolved(of total: Int64, roundingUp: Bool) -> Int64 {
+      switch self {
+      case .count(let count): return count
+      case .percent(let percent):
+        let product = percent.multipliedReportingOverflow(by: total).partialValue
+        return roundingUp ? (product + 99) / 100 : product / 100
+      }
+    }
+  }
+
+  var meta: Meta
+  var annotations: [String: String]
+  var replicas: Int64
+  var selector: LabelSelector?
+  var minReadySeconds: Int64
+  var isPaused: Bool
+  var isRecreate: Bool
+  var maxSurge: Amount
+  var maxUnavailable: Amount
+  var revisionHistoryLimit: Int
+  /// nil: no deadline.
+  var progressDeadlineSeconds: Int64?
+  var collisionCount: Int64
+  var conditions: [Condition]
+  var status: DeploymentStatus
+  var object: EncodedObject
+
+  init(_ object: EncodedObject) {
+    self = object.withView { view in DeploymentView(object, view) }
+  }
+
+  private init(_ object: EncodedObject, _ view: JSONView) {
+    meta = Meta(object, view)
+    annotations = view["metadata"]["annotations"].stringMap
+    let spec = view["spec"]
+    replicas = spec["replicas"].int ?? 1
+    selector = LabelSelector(spec["selector"])
+    minReadySeconds = spec["minReadySeconds"].int ?? 0
+    isPaused = spec["paused"].bool ?? false
+    isRecreate = spec["strategy"]["type"].equals("Recreate")
+    maxSurge = Amount(spec["strategy"]["rollingUpdate"]["maxSurge"]) ?? .percent(25)
+    maxUnavailable = Amount(spec["strategy"]["rollingUpdate"]["maxUnavailable"]) ?? .percent(25)
+    revisionHistoryLimit = Int(clamping: spec["revisionHistoryLimit"].int ?? 10)
+    let deadline = spec["progressDeadlineSeconds"].int ?? 600
+    progressDeadlineSeconds = deadline >= Int64(Int32.max) ? nil : deadline
+    let status = view["status"]
+    collisionCount = status["collisionCount"].int ?? 0
+    conditions = status["conditions"].map { condition in
+      Condition(
+        type: condition["type"].string ?? "", status: condition["status"].string ?? "", reason: condition["reason"].string ?? "",
+        message: condition["message"].string ?? "", updated: condition["lastUpdateTime"].string ?? "",
+        transitioned: condition["lastTransitionTime"].string ?? "")
+    }
+    self.status = DeploymentStatus(status)
+    self.object = object
+  }
+
+  var template: Value { object.withView { $0["spec"]["template"].value } }
+  var selectorValue: Value { object.withView { $0["spec"]["selector"].value } }
+
+  /// How many pods there may be beyond, and missing of, `replicas`.
+  /// - Source: both zero would stop every rollout: then one may be missing.
+  var limits: (surge: Int64, unavailable: Int64) {
+    guard !isRecreate else { return (0, 0) }
+    let surge = maxSurge.resolved(of: replicas, roundingUp: true)
+    let unavailable = min(maxUnavailable.resolved(of: replicas, roundingUp: false), replicas)
+    return surge == 0 && unavailable == 0 ? (0, 1) : (surge, unavailable)
+  }
+}
+
+struct DeploymentStatus: Sendable, Equatable {
+  var observedGeneration: Int64 = 0
+  var replicas: Int64 = 0
+  var updated: Int64 = 0
+  var ready: Int64 = 0
+  var available: Int64 = 0
+  var unavailable: Int64 = 0
+
+  init() {}
+
+  init(_ view: JSONView) {
+    observedGeneration = view["observedGeneration"].int ?? 0
+    replicas = view["replicas"].int ?? 0
+    updated = view["updatedReplicas"].int ?? 0
+    ready = view["readyReplicas"].int ?? 0
+    available = view["availableReplicas"].int ?? 0
+    unavailable = view["unavailableReplicas"].int ?? 0
+  }
+
+  /// As a merge patch of `status`; zeros are taken out.
+  func patch(conditions: [DeploymentView.Condition], collisionCount: Int64) -> Value {
+    var status: Value = ["observedGeneration": .int(observedGeneration)]
+    let counts = [
+      ("replicas", replicas), ("updatedReplicas", updated), ("readyReplicas", ready), ("availableReplicas", available),
+      ("unavailableReplicas", unavailable), ("collisionCount", collisionCount),
+    ]
+    for (name, count) in counts { status[name] = count == 0 ? .null : .int(count) }
+    status["conditions"] = .array(
+      conditions.map { condition in
+        [
+          "type": .string(condition.type), "status": .string(condition.status), "lastUpdateTime": .string(condition.updated),
+          "lastTransitionTime": .string(condition.transitioned), "reason": .string(condition.reason),
+          "message": .string(condition.message),
+        ]
+      })
+    return ["status": status]
+  }
+}

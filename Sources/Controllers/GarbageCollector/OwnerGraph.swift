@@ -1,0 +1,138 @@
+import Client
+import Wire
+
+/// Who owns whom, over every kind. A plain value: takes objects, says which are to be looked at, and what is to be done with one.
+struct OwnerGraph: Sendable {
+  struct Node: Sendable {
+    var resource: GroupVersionResource
+    var meta: Meta
+
+    var isForeground: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.foreground) }
+    var isOrphaning: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.orphan) }
+  }
+
+  static let foreground = "foregroundDeletion"
+  static let orphan = "orphan"
+
+  private(set) var nodes: [String: Node] = [:]
+  private var dependents: [String: Set<String>] = [:]
+  /// By resource and key, to notice that a name has a new uid.
+  private var uids: [GroupVersionResource: [ObjectKey: String]] = [:]
+  /// What must be looked at.
+  private(set) var dirty: Set<String> = []
+
+  func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).compactMap { nodes[$0] } }
+
+  mutating func set(_ resource: GroupVersionResource, _ meta: Meta) {
+    if let old = uids[resource]?[meta.key], old != meta.uid { forget(old) }
+    uids[resource, default: [:]][meta.key] = meta.uid
+    let old = nodes[meta.uid]
+    for owner in old?.meta.owners ?? [] { unlink(meta.uid, from: owner.uid) }
+    nodes[meta.uid] = Node(resource: resource, meta: meta)
+    for owner in meta.owners { dependents[owner.uid, default: []].insert(meta.uid) }
+    let needsLook = meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { nodes[$0.uid].map(\.isForeground) ?? true }
+    if needsLook { dirty.insert(meta.uid) }
+    // Whose deletion waits for it may go on when it stopped being in the way.
+    if old?.meta.owners != meta.owners { for owner in old?.meta.owners ?? [] { lookAtWaiting(owner.uid) } }
+  }
+
+  mutating func remove(_ resource: GroupVersionResource, _ key: ObjectKey) {
+    if let uid = uids[resource]?[key] { forget(uid) }
+  }
+
+  private mutating func forget(_ uid: String) {
+    guard let node = nodes.removeValue(forKey: uid) else { return }
+    uids[node.resource]?[node.meta.key] = nil
+    dirty.remove(uid)
+    for owner in node.meta.owners {
+      unlink(uid, from: owner.uid)
+      lookAtWaiting(owner.uid)
+    }
+    dirty.formUnion(dependents[uid] ?? [])
+  }
+
+  private mutating func unlink(_ uid: String, from owner: String) {
+    dependents[owner]?.remove(uid)
+    if dependents[owner]?.isEmpty == true { dependents[owner] = nil }
+  }
+
+  private mutating func lookAtWaiting(_ uid: String) {
+    if nodes[uid]?.isForeground == true { dirty.insert(uid) }
+  }
+
+  mutating func takeDirty(_ limit: Int) -> [String] {
+    let taken = Array(dirty.prefix(limit))
+    dirty.subtract(taken)
+    return taken
+  }
+
+  mutating func lookAgain(_ uid: String) { if nodes[uid] != nil { dirty.insert(uid) } }
+
+  /// What is to be done with one object.
+  enum Verdict: Sendable {
+    case nothing
+    /// It seems that none of these owners exists: to be made sure of before anything is done.
+    case verify([Meta.Owner])
+    case operations([Operation])
+  }
+
+  /// - Parameter absent: owners that are known not to exist, although nothing of the graph may say so yet.
+  mutating func judge(_ uid: String, absent: Set<String>) -> Verdict {
+    guard let node = nodes[uid] else { return .nothing }
+    if node.isOrphaning { return .operations(orphan(node)) }
+    if node.isForeground {
+      let all = dependents(of: uid)
+      if all.allSatisfy({ dependent in !dependent.meta.owners.contains { $0.uid == uid && $0.blocksDeletion } }) {
+        return .operations([removeFinalizer(Self.foreground, node)])
+      }
+      for dependent in all where !dependent.meta.isDeleting { dirty.insert(dependent.meta.uid) }
+      return .nothing
+    }
+    if node.meta.isDeleting || node.meta.owners.isEmpty { return .nothing }
+    let unknown = node.meta.owners.filter { nodes[$0.uid] == nil && !absent.contains($0.uid) }
+    if !unknown.isEmpty { return .verify(unknown) }
+    let dangling = node.meta.owners.filter { nodes[$0.uid] == nil }
+    let waiting = node.meta.owners.filter { nodes[$0.uid]?.isForeground == true }
+    let solid = node.meta.owners.count - dangling.count - waiting.count
+    if dangling.isEmpty && waiting.isEmpty { return .nothing }
+    if solid > 0 {
+      let gone = Set((dangling + waiting).map(\.uid))
+      return .operations([keepOwners(node) { !gone.contains($0.uid) }])
+    }
+    // What owns something itself goes in the foreground too where its owner waits for it.
+    let policy: DeleteOptions.Propagation =
+      !waiting.isEmpty && !dependents(of: uid).isEmpty || node.meta.finalizers.contains(Self.foreground)
+      ? .foreground : node.meta.finalizers.contains(Self.orphan) ? .orphan : .background
+    return .operations([.delete(node.resource, node.meta.key, DeleteOptions(propagation: policy, preconditionUID: uid))])
+  }
+
+  /// First the dependents lose their owner, then the owner its finalizer.
+  private func orphan(_ node: Node) -> [Operation] {
+    dependents(of: node.meta.uid).map { dependent in keepOwners(dependent) { $0.uid != node.meta.uid } }
+      + [removeFinalizer(Self.orphan, node)]
+  }
+
+  private func keepOwners(_ node: Node, _ keeps: (Meta.Owner) -> Bool) -> Operation {
+    let owners = node.meta.owners.filter(keeps).map { owner -> Value in
+      var value: Value = [
+        "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name), "uid": .string(owner.uid),
+      ]
+      if owner.isController { value["controller"] = true }
+      if owner.blocksDeletion { value["blockOwnerDeletion"] = true }
+      return value
+    }
+    return patch(node, "ownerReferences", owners.isEmpty ? .null : .array(owners))
+  }
+
+  private func removeFinalizer(_ finalizer: String, _ node: Node) -> Operation {
+    let finalizers = node.meta.finalizers.filter { $0 != finalizer }
+    return patch(node, "finalizers", finalizers.isEmpty ? .null : .array(finalizers.map { .string($0) }))
+  }
+
+  /// Only where the object is still as it was seen.
+  private func patch(_ node: Node, _ field: String, _ value: Value) -> Operation {
+    var metadata: Value = ["uid": .string(node.meta.uid), "resourceVersion": .string(String(node.meta.revision))]
+    metadata[field] = value
+    return .patch(node.resource, node.meta.key, subresource: nil, Patch(.merge, ["metadata": metadata]))
+  }
+}
