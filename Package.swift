@@ -73,6 +73,10 @@ targets += [
     dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", "Scheduler", "CSQLite", logging] + nio + http2,
     path: "Benchmarks", exclude: ["system"], swiftSettings: settings),
   .testTarget(
+    name: "ClusterTests",
+    dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "Controllers", "Scheduler", logging],
+    swiftSettings: settings),
+  .testTarget(
     name: "EndToEndTests", dependencies: ["Wire", "Client", "HTTP", "CLinux"] + nio + http2, path: "Tests/EndToEnd",
     swiftSettings: settings),
 ]

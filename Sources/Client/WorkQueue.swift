@@ -10,6 +10,8 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     var working: Set<Key> = []
     var again: Set<Key> = []
     var backoffs: [Key: Backoff] = [:]
+    /// The earliest instant at which a key comes by itself.
+    var alarms: [Key: ContinuousClock.Instant] = [:]
     var isClosed = false
     var sleepers: [CheckedContinuation<Void, Never>] = []
 
@@ -57,12 +59,26 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     for sleeper in sleepers { sleeper.resume() }
   }
 
-  /// Comes back after a while: for what is due later, not for failures.
+  /// Comes back after a while. A key has one alarm, the earliest that was set.
   package func add(_ key: Key, after delay: Duration) {
     guard delay > .zero else { return add(key) }
-    Task {
-      try? await Task.sleep(for: delay)
-      add(key)
+    let alarm = ContinuousClock.now + delay
+    let isEarliest = state.withLock { state in
+      if state.isClosed { return false }
+      if let other = state.alarms[key], other <= alarm { return false }
+      state.alarms[key] = alarm
+      return true
+    }
+    guard isEarliest else { return }
+    Task { [weak self] in
+      try? await Task.sleep(until: alarm, tolerance: delay / 20, clock: .continuous)
+      guard let self else { return }
+      let isDue = self.state.withLock { state in
+        guard state.alarms[key] == alarm else { return false }
+        state.alarms[key] = nil
+        return true
+      }
+      if isDue { self.add(key) }
     }
   }
 

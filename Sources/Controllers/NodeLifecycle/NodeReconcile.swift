@@ -103,14 +103,14 @@ struct TaintEviction {
 }
 
 /// Gives every node a block of pod addresses out of the cluster's. Pure.
-struct PodCIDRAllocator {
+package struct PodCIDRAllocator {
   /// The cluster's IPv4 block: first address and prefix.
   let base: UInt32
   let prefix: Int
   /// Every node gets a block of this prefix.
   static let nodePrefix = 24
 
-  init?(_ text: String) {
+  package init?(_ text: String) {
     let parts = text.split(separator: "/")
     let octets = parts.first?.split(separator: ".").compactMap { UInt32($0) } ?? []
     guard parts.count == 2, octets.count == 4, octets.allSatisfy({ $0 < 256 }), let prefix = Int(parts[1]),
@@ -122,7 +122,7 @@ struct PodCIDRAllocator {
 
   /// - Parameter used: blocks of other nodes.
   /// - Returns: the lowest block that is free; nil where the cluster's block is used up.
-  func next(used: Set<String>) -> String? {
+  package func next(used: Set<String>) -> String? {
     for i in 0..<(UInt32(1) << UInt32(Self.nodePrefix - prefix)) {
       let block = base | i << 8
       let text = "\(block >> 24).\(block >> 16 & 255).\(block >> 8 & 255).0/\(Self.nodePrefix)"
