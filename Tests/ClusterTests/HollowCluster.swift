@@ -30,19 +30,14 @@ final class HollowCluster: Sendable {
     var template = Array("/tmp/gantry-cluster-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw APIError.internalError("mkdtemp") }
     let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    defer { for name in ["db", "db-wal", "db-shm"] { unlink("\(directory)/\(name)") }; rmdir(directory) }
+    defer { for name in ["db", "db-wal", "db-shm", "db.lock"] { unlink("\(directory)/\(name)") }; rmdir(directory) }
     var log = Logger(label: "test")
     log.logLevel = .error
     let store = try SQLiteStore(.init(path: "\(directory)/db"), logger: log)
-    let controlPlane = try ControlPlane(.init(), store: store, logger: log)
+    let controlPlane = try ControlPlane(.init(), store: store, sealer: Sealer(token: "a-test-token-of-some-length"), logger: log)
+    try await controlPlane.bootstrap()
     let cluster = HollowCluster(controlPlane, directory: directory)
-    for name in ["default", "kube-system", "kube-node-lease"] {
-      _ = try? await cluster.admin.create(.namespaces, namespace: "", body: ["metadata": ["name": .string(name)]], WriteOptions())
-    }
-    // Everybody may do everything here; RBAC has its own tests.
-    let clients: @Sendable (Identity) -> any Client = { identity in
-      controlPlane.client(as: Identity(name: identity.name, groups: identity.groups + ["system:masters"]))
-    }
+    let clients: @Sendable (Identity) -> any Client = { controlPlane.client(as: $0) }
     let controllers = Controllers(.init(clusterCIDR: "10.42.0.0/16", caBundle: "PEM"), clients: clients, log: log)
     let scheduler = Scheduler(client: clients(.scheduler), seed: 1, log: log)
     let running = Task {
@@ -54,6 +49,10 @@ final class HollowCluster: Sendable {
     }
     do {
       for i in 0..<nodes { try await cluster.register("node-\(i)", cpu: cpu) }
+      try await cluster.wait("nodes that take pods", on: .nodes, namespace: nil) { objects in
+        objects.count == nodes && objects.values.allSatisfy { ($0["spec"]["taints"].array ?? []).isEmpty && !$0["spec"]["podCIDR"].isNull }
+      }
+      try await cluster.wait("the default account", on: .serviceAccounts) { !$0.isEmpty }
       try await body(cluster)
     } catch {
       running.cancel()

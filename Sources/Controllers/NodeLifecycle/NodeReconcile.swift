@@ -33,7 +33,8 @@ struct NodeReconcile {
     var outcome = Outcome()
     let silence = now - lastSeen
     let isSilent = silence >= Self.gracePeriod
-    var ready = node.condition("Ready") ?? "Unknown"
+    // A node that has just been made has said nothing yet: nothing is placed on it, and nothing driven out.
+    var ready = node.condition("Ready") ?? "Unready"
     if isSilent {
       if ready != "Unknown" || node.condition("Ready") == nil { outcome.status = silentStatus() }
       ready = "Unknown"
@@ -49,6 +50,7 @@ struct NodeReconcile {
     var wanted: [(key: String, effect: String)] = []
     switch ready {
     case "True": break
+    case "Unready": wanted.append((Self.notReady, "NoSchedule"))
     case "False": wanted += [(Self.notReady, "NoSchedule"), (Self.notReady, "NoExecute")]
     default: wanted += [(Self.unreachable, "NoSchedule"), (Self.unreachable, "NoExecute")]
     }
