@@ -1,1 +1,401 @@
-// placeholder: the room's own files come next
+import Client
+import Logging
+import RPC
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Pods on this node.
+///
+/// In: the pods bound to this node, as watch events; what the container runtime tells; its own timers.
+/// Out: sandboxes, containers, volumes, logs; the pods' status and events; the node's registration, status and lease; streams
+/// into containers (``NodeEndpoint``).
+/// Never: decides where a pod runs, changes an object beyond its status and its final deletion, polls where an event serves.
+package actor Agent: NodeEndpoint {
+  private let configuration: AgentConfiguration
+  private let client: any Client
+  private let log: Logger
+  private nonisolated let runtime: ManagedContainerd
+  private let node: NodeContext
+  private let reporter: NodeReporter
+  private var pods: [String: PodWorker] = [:]
+  private var tasks: [Task<Void, Never>] = []
+  private var notReady: String?
+  private var lastNodeStatus: Value = .null
+  private var lastNodeWrite = Moment(nanoseconds: 0)
+  private var followers: [String: [LogReader]] = [:]
+  private var isSynced = false
+
+  /// Brings the runtime up and takes this node's pods into care; pods run when this returns, or soon after.
+  /// - Parameters:
+  ///   - client: with the node's identity.
+  ///   - drain: takes a pod's address out of the service rules (`network.drain(podAddress:)`).
+  /// - Throws: one sentence with the way out.
+  package static func start(
+    _ configuration: AgentConfiguration, client: any Client, drain: @escaping @Sendable (String) async -> Void = { _ in },
+    log: Logger = Logger(label: "gantry.agent")
+  ) async throws -> Agent {
+    guard geteuid() == 0 else { throw AgentFailure("a node needs root: start Gantry as root") }
+    if configuration.isDefaultInstance, let kubelet = otherKubelet() {
+      throw AgentFailure(
+        "a kubelet runs here already (process \(kubelet)): stop it, or give Gantry another --data-dir, which relocates its pods and logs")
+    }
+    try Files.makeDirectory(configuration.dataDirectory, mode: 0o711)
+    try Files.makeDirectory(configuration.podDirectory, mode: 0o750)
+    try Files.makeDirectory(configuration.podLogDirectory, mode: 0o755)
+    let runtime = ManagedContainerd(configuration, log: log)
+    try await runtime.start()
+    let agent = Agent(configuration, client: client, runtime: runtime, drain: drain, log: log)
+    try await agent.reporter.register()
+    await agent.begin()
+    return agent
+  }
+
+  private static func otherKubelet() -> pid_t? {
+    for name in Files.entries("/proc") {
+      if let pid = pid_t(name), Files.text("/proc/\(pid)/comm")?.hasPrefix("kubelet\n") == true { return pid }
+    }
+    return nil
+  }
+
+  private init(
+    _ configuration: AgentConfiguration, client: any Client, runtime: ManagedContainerd, drain: @escaping @Sendable (String) async -> Void,
+    log: Logger
+  ) {
+    self.configuration = configuration
+    self.client = client
+    self.runtime = runtime
+    self.log = log
+    reporter = NodeReporter(configuration: configuration, client: client, cri: runtime.cri, log: log)
+    node = NodeContext(
+      configuration: configuration, client: client, cri: runtime.cri, sources: PodSources(client: client),
+      events: EventRecorder(client: client, controller: "kubelet", instance: configuration.nodeName), images: ImagePuller(runtime.cri),
+      log: log, hostResolver: Files.text("/etc/resolv.conf") ?? "", memoryCapacity: NodeReporter.memoryTotal(),
+      allocatable: reporter.allocatable(), drain: drain)
+  }
+
+  private func begin() async {
+    await writeNodeStatus(force: true)
+    let reporter = reporter
+    tasks.append(Task { await reporter.renewLease() })
+    tasks.append(
+      Task { [weak self, client, configuration] in
+        let feed = ObjectFeed(client: client, resource: .pods, fieldSelector: "spec.nodeName=\(configuration.nodeName)")
+        await feed.run { [weak self] changes in await self?.take(changes) }
+      })
+    tasks.append(Task { [weak self] in await self?.followRuntime() })
+    tasks.append(
+      Task { [weak self] in
+        while !Task.isCancelled {
+          try? await Task.sleep(for: .seconds(60))
+          guard !Task.isCancelled, let self else { return }
+          await self.writeNodeStatus(force: false)
+          await self.rotateLogs()
+        }
+      })
+    tasks.append(
+      Task { [weak self] in
+        while !Task.isCancelled {
+          try? await Task.sleep(for: .seconds(180))
+          guard !Task.isCancelled, let self else { return }
+          await self.relist()
+        }
+      })
+  }
+
+  /// Stops caring for the pods, which run on; another agent takes them over.
+  package func stop() async {
+    for task in tasks { task.cancel() }
+    tasks = []
+  }
+
+  /// Ends all pods of this node and its own containerd, and takes away what they had on this machine.
+  package func stopEverything() async {
+    await stop()
+    await runtime.stopEverything()
+    for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
+    Cgroups.removeAll(configuration)
+  }
+
+  /// Says that the node is not ready and why; nil: it is.
+  package func setNotReady(_ reason: String?) async {
+    notReady = reason
+    await writeNodeStatus(force: true)
+  }
+
+  // MARK: The node's own object
+
+  private func writeNodeStatus(force: Bool) async {
+    if lastNodeStatus.isNull, let object = try? await client.get(.nodes, ObjectKey(name: configuration.nodeName)) {
+      lastNodeStatus = object.withView { $0["status"].value }
+    }
+    let now = Moment.now()
+    let status = await reporter.status(previous: lastNodeStatus, notReady: notReady, now: now)
+    let changed = NodeReporter.fingerprint(status) != NodeReporter.fingerprint(lastNodeStatus)
+    guard force || changed || now - lastNodeWrite >= 300 else { return }
+    do throws(APIError) {
+      let written = try await client.patch(
+        .nodes, ObjectKey(name: configuration.nodeName), subresource: "status", Patch(.merge, ["status": status]),
+        WriteOptions(fieldManager: "kubelet"))
+      _ = written
+      lastNodeStatus = status
+      lastNodeWrite = now
+    } catch {
+      if error.reason == .notFound { try? await reporter.register() }
+      log.warning("node status not written", metadata: ["error": "\(error.message)"])
+    }
+  }
+
+  // MARK: Pods from the API
+
+  private func take(_ changes: [ObjectFeed.Change]) async {
+    for change in changes {
+      switch change {
+      case .set(let object):
+        let value = object.value
+        if let worker = pods[object.uid] {
+          await worker.update(value)
+        } else {
+          await add(value, uid: object.uid)
+        }
+      case .deleted(let key):
+        for worker in pods.values where worker.key == key { await worker.vanish() }
+      case .synced:
+        if !isSynced {
+          isSynced = true
+          await removeOrphans()
+        }
+      }
+    }
+  }
+
+  private func add(_ object: Value, uid: String) async {
+    let phase = object["status"]["phase"].string ?? ""
+    let isOver = phase == "Succeeded" || phase == "Failed"
+    let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
+    let sandboxes = (try? await runtime.cri.call("ListPodSandbox", filter))?["items"].array ?? []
+    let containers = (try? await runtime.cri.call("ListContainers", filter))?["containers"].array ?? []
+    let newest = sandboxes.max { ($0["created_at"].int ?? 0) < ($1["created_at"].int ?? 0) }
+    var latest: [String: Value] = [:]
+    for container in containers.sorted(by: { ($0["created_at"].int ?? 0) < ($1["created_at"].int ?? 0) }) {
+      latest[container["metadata"]["name"].string ?? ""] = container
+    }
+    let refusal = newest == nil && !isOver ? await refuse(object) : nil
+    let worker = PodWorker(object, node: node) { [weak self] worker in await self?.forget(worker) }
+    pods[uid] = worker
+    await worker.start(sandbox: newest, containers: Array(latest.values), refusal: refusal)
+  }
+
+  private func forget(_ worker: PodWorker) { pods[worker.uid] = nil }
+
+  /// The node's own look at a pod that was bound to it: anybody may bind.
+  private func refuse(_ object: Value) async -> (reason: String, message: String)? {
+    let plan = PodPlan(object)
+    if plan.isDeleting { return nil }
+    var used: [String: Int64] = [:]
+    var ports: Set<String> = []
+    var count: Int64 = 0
+    for worker in pods.values {
+      if await worker.isComplete { continue }
+      let other = await worker.plan
+      count += 1
+      for (name, amount) in NodeAdmission.requests(other) { used[name, default: 0] += amount }
+      ports.formUnion(NodeAdmission.hostPorts(other))
+    }
+    used["pods"] = count * 1000
+    return NodeAdmission.refusal(of: plan, used: used, usedPorts: ports, allocatable: node.allocatable)
+  }
+
+  /// What an earlier agent left and no pod of the API owns.
+  private func removeOrphans() async {
+    let sandboxes = (try? await runtime.cri.call("ListPodSandbox"))?["items"].array ?? []
+    var orphans = Set(sandboxes.compactMap { $0["labels"]["io.kubernetes.pod.uid"].string })
+    if runtime.isOwn { orphans.formUnion(Files.entries(configuration.podDirectory)) }
+    for uid in orphans where pods[uid] == nil {
+      log.info("removing what no pod owns", metadata: ["uid": "\(uid)"])
+      await PodCleanup.run(uid: uid, key: nil, node: node, plan: nil)
+    }
+  }
+
+  // MARK: What the runtime tells
+
+  private func followRuntime() async {
+    var failures = 0
+    while !Task.isCancelled {
+      let events = runtime.containerd.events()
+      if failures > 0 { await relist() }
+      do {
+        for try await event in events {
+          failures = 0
+          switch event {
+          case .exit(let container, let execID, _):
+            guard execID.isEmpty else { continue }
+            for worker in pods.values { if await worker.runtimeExit(container) { break } }
+            for reader in followers.removeValue(forKey: container) ?? [] { reader.ended() }
+          case .oom(let container): for worker in pods.values { await worker.runtimeOutOfMemory(container) }
+          case .start: break
+          }
+        }
+      } catch {
+        log.warning("the runtime's event stream ended", metadata: ["error": "\(error)"])
+      }
+      guard !Task.isCancelled else { return }
+      failures += 1
+      do {
+        try await runtime.start()
+        if notReady == "container runtime is down" { await setNotReady(nil) }
+      } catch {
+        log.error("container runtime", metadata: ["error": "\(error)"])
+        await setNotReady("container runtime is down")
+      }
+      try? await Task.sleep(for: .milliseconds(100 << min(failures, 7)))
+    }
+  }
+
+  /// Compares with the runtime; missed events end here.
+  private func relist() async {
+    guard let containers = try? await runtime.cri.call("ListContainers", ["filter": ["state": ["state": "CONTAINER_RUNNING"]]]),
+      let sandboxes = try? await runtime.cri.call("ListPodSandbox", ["filter": ["state": ["state": "SANDBOX_READY"]]])
+    else { return }
+    let running = Set((containers["containers"].array ?? []).compactMap { $0["id"].string })
+    let ready = Set((sandboxes["items"].array ?? []).compactMap { $0["id"].string })
+    for worker in pods.values { await worker.relist(runningContainers: running, readySandboxes: ready) }
+  }
+
+  private func rotateLogs() async {
+    for worker in pods.values {
+      let plan = await worker.plan
+      for container in plan.containers {
+        guard let attempt = await worker.attempt(container.name), let id = await worker.containerID(container.name) else { continue }
+        let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(container.name)/\(attempt).log"
+        var status = stat()
+        guard stat(path, &status) == 0, Int64(status.st_size) > configuration.containerLogMaximumBytes else { continue }
+        for number in stride(from: configuration.containerLogMaximumFiles - 2, through: 1, by: -1) {
+          rename("\(path).\(number)", "\(path).\(number + 1)")
+        }
+        guard rename(path, "\(path).1") == 0 else { continue }
+        do throws(GRPCError) { _ = try await runtime.cri.call("ReopenContainerLog", ["container_id": .string(id)]) } catch {
+          rename("\(path).1", path)
+        }
+      }
+    }
+  }
+
+  // MARK: Streams
+
+  package func connect(
+    pod: ObjectKey, uid: String, subresource: String, query: [(name: String, value: String)]
+  ) async throws(APIError) -> any ByteStream {
+    var found: PodWorker?
+    for worker in pods.values where worker.key == pod && (uid.isEmpty || worker.uid == uid) { found = worker }
+    guard let worker = found else {
+      throw APIError(.notFound, "pod \"\(pod.name)\" is not on node \(configuration.nodeName)")
+    }
+    func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
+    func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
+    let plan = await worker.plan
+    if subresource == "portforward" {
+      guard let sandbox = await worker.sandboxID else { throw APIError.badRequest("pod \(pod.name) is not running") }
+      let ports = query.filter { $0.name == "ports" || $0.name == "port" }.flatMap { $0.value.split(separator: ",") }.compactMap { Int($0) }
+      let pipe = FramePipe()
+      let forward = PortForward(cri: runtime.cri, sandboxID: sandbox, isHostNetwork: plan.isHostNetwork, ports: ports)
+      Task { await forward.run(pipe) }
+      return pipe
+    }
+    let main = plan.containers.filter { !$0.isInit }
+    let annotated = plan.object["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].string
+    let name = option("container").flatMap { $0.isEmpty ? nil : $0 } ?? annotated ?? main.first?.name ?? ""
+    guard plan.containers.contains(where: { $0.name == name }) else {
+      throw APIError.badRequest("container \(name) is not valid for pod \(pod.name)")
+    }
+    switch subresource {
+    case "log": return try await logs(worker, plan, name, query)
+    case "exec":
+      guard let state = await worker.state(name), case .running(let running) = state.state else {
+        throw APIError(.internalError, "container not found (\"\(name)\")")
+      }
+      let session = ExecSession(
+        containerd: runtime.containerd, cri: runtime.cri, containerID: running.id,
+        options: .init(
+          command: query.filter { $0.name == "command" }.map(\.value), hasInput: flag("stdin"), hasOutput: flag("stdout"),
+          hasError: flag("stderr"), isTerminal: flag("tty")), directory: "\(configuration.dataDirectory)/exec")
+      let pipe = FramePipe()
+      Task { await session.run(pipe) }
+      return pipe
+    case "attach":
+      guard let state = await worker.state(name), case .running(let running) = state.state else {
+        throw APIError(.internalError, "container not found (\"\(name)\")")
+      }
+      return try await AttachSession.open(
+        cri: runtime.cri, containerID: running.id, hasInput: flag("stdin"), hasOutput: flag("stdout"), hasError: flag("stderr"),
+        isTerminal: flag("tty"))
+    default: throw APIError(.notFound, "a node has no \(subresource) for pods")
+    }
+  }
+
+  private func logs(
+    _ worker: PodWorker, _ plan: PodPlan, _ name: String, _ query: [(name: String, value: String)]
+  ) async throws(APIError) -> any ByteStream {
+    func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
+    func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
+    guard let container = await worker.state(name), let attempt = await worker.attempt(name) else {
+      throw APIError.badRequest("container \(name) is not valid for pod \(plan.key.name)")
+    }
+    var number = attempt
+    let isPrevious = flag("previous")
+    if isPrevious {
+      guard let last = container.last else {
+        throw APIError.badRequest(
+          "previous terminated container \"\(name)\" in pod \"\(plan.key.name)\" not found")
+      }
+      _ = last
+      if case .waiting = container.state { number = attempt } else { number = attempt - 1 }
+    } else {
+      switch container.state {
+      case .waiting(let reason, let message), .starting(let reason, let message):
+        if container.last == nil {
+          let why =
+            switch reason {
+            case "ContainerCreating", "PodInitializing": reason
+            case "ErrImagePull", "ImagePullBackOff": "trying and failing to pull image"
+            default: message.isEmpty ? reason : message
+            }
+          throw APIError.badRequest("container \"\(name)\" in pod \"\(plan.key.name)\" is waiting to start: \(why)")
+        }
+        if case .starting = container.state { number = attempt - 1 }
+      default: break
+      }
+    }
+    var options = LogFile.Options()
+    options.follow = flag("follow") && !isPrevious
+    options.tailLines = option("tailLines").flatMap { Int($0) }
+    options.limitBytes = option("limitBytes").flatMap { Int($0) }
+    options.timestamps = flag("timestamps")
+    options.stream = option("stream").flatMap { $0 == "All" ? nil : $0 }
+    if let seconds = option("sinceSeconds").flatMap({ Int64($0) }) {
+      options.sinceNanoseconds = Moment.now().nanoseconds - seconds * 1_000_000_000
+    } else if let time = option("sinceTime") {
+      options.sinceNanoseconds = LogFile.nanoseconds(Array(time.utf8)[...])
+    }
+    let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(name)/\(max(0, number)).log"
+    let pipe = FramePipe()
+    let id = container.runningID
+    let reader = LogReader(path: path, options: options, pipe: pipe) { [weak worker] in
+      guard let id, let worker else { return false }
+      return await worker.state(name)?.runningID == id
+    }
+    if options.follow, let id {
+      followers[id, default: []].append(reader)
+      pipe.onClose { [weak self] in Task { await self?.unfollow(id, reader) } }
+    }
+    do throws(AgentFailure) { try reader.start() } catch { throw APIError(.internalError, error.description) }
+    return pipe
+  }
+
+  private func unfollow(_ id: String, _ reader: LogReader) {
+    followers[id]?.removeAll { $0 === reader }
+    if followers[id]?.isEmpty == true { followers[id] = nil }
+  }
+}

@@ -1,1 +1,112 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int gantry_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+  struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+  return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+
+int gantry_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
+  return mount(source, target, type, flags, data);
+}
+
+int gantry_unmount(const char *target) { return umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW); }
+
+int gantry_watch_path(const char *path) {
+  int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (fd < 0) return -1;
+  if (inotify_add_watch(fd, path, IN_MODIFY | IN_ATTRIB | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
+}
+
+pid_t gantry_spawn_daemon(const char *program, char *const arguments[], char *const environment[], const char *log) {
+  int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (out < 0) return -1;
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  // Twice, so that init is its parent: it outlives us and never becomes our zombie. The pid comes back through a pipe.
+  int pipes[2];
+  if (null < 0 || pipe2(pipes, O_CLOEXEC) < 0) {
+    int error = errno;
+    close(out);
+    if (null >= 0) close(null);
+    errno = error;
+    return -1;
+  }
+  pid_t first = fork();
+  if (first == 0) {
+    setsid();
+    pid_t second = fork();
+    if (second != 0) {
+      if (write(pipes[1], &second, sizeof second) < 0) _exit(1);
+      _exit(0);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    dup2(null, 0);
+    dup2(out, 1);
+    dup2(out, 2);
+    syscall(SYS_close_range, 3u, ~0u, 0u);
+    execve(program, arguments, environment);
+    _exit(127);
+  }
+  pid_t daemon = -1;
+  if (first > 0) {
+    int status;
+    while (waitpid(first, &status, 0) < 0 && errno == EINTR) {}
+    if (read(pipes[0], &daemon, sizeof daemon) != sizeof daemon) daemon = -1;
+  }
+  close(out);
+  close(null);
+  close(pipes[0]);
+  close(pipes[1]);
+  return daemon;
+}
+
+struct socket_request {
+  const char *path;
+  int family, type, result, error;
+};
+
+static void *make_socket(void *argument) {
+  struct socket_request *request = argument;
+  request->result = -1;
+  int ns = open(request->path, O_RDONLY | O_CLOEXEC);
+  if (ns < 0 || setns(ns, CLONE_NEWNET) < 0 ||
+      (request->result = socket(request->family, request->type | SOCK_CLOEXEC, 0)) < 0)
+    request->error = errno;
+  if (ns >= 0) close(ns);
+  return NULL;
+}
+
+int gantry_socket_in(const char *namespace_path, int family, int type) {
+  // A thread of its own enters the namespace and ends there: no other thread ever leaves the host's.
+  struct socket_request request = {.path = namespace_path, .family = family, .type = type, .result = -1};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, make_socket, &request);
+  if (error == 0) pthread_join(thread, NULL);
+  else request.error = error;
+  errno = request.error;
+  return request.result;
+}
+
+int gantry_mkfifo(const char *path, unsigned mode) { return mkfifo(path, mode); }

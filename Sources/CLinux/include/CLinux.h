@@ -1,1 +1,32 @@
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// Calls of Linux that Swift cannot make itself. All return -1 and set errno where they fail.
+
+/// openat2(2). `resolve`: GANTRY_RESOLVE_*.
+int gantry_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+#define GANTRY_RESOLVE_BENEATH 0x08
+#define GANTRY_RESOLVE_IN_ROOT 0x10
+#define GANTRY_O_PATH 010000000
+
+int gantry_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+#define GANTRY_MS_NOSUID 2
+#define GANTRY_MS_NODEV 4
+#define GANTRY_MS_BIND 4096
+/// umount2 with MNT_DETACH and UMOUNT_NOFOLLOW.
+int gantry_unmount(const char *target);
+
+/// inotify on one file or directory: modified, attributes, moved, created, deleted. Nonblocking, close-on-exec.
+int gantry_watch_path(const char *path);
+
+/// Starts a program in a session of its own, its output appended to `log`, all other descriptors closed. Returns its pid.
+pid_t gantry_spawn_daemon(const char *program, char *const arguments[], char *const environment[], const char *log);
+
+/// A TCP socket made inside another network namespace (`namespace_path`, such as /proc/PID/ns/net).
+int gantry_socket_in(const char *namespace_path, int family, int type);
+
+/// mkfifo that a caller in Swift can reach whatever its headers say.
+int gantry_mkfifo(const char *path, unsigned mode);
+/// ioctl(TIOCSWINSZ) and friends are not needed: containerd owns terminals.

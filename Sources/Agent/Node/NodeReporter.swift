@@ -1,0 +1,221 @@
+import Client
+import Logging
+import RPC
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// This node as the cluster sees it: registered once, its status when something changes or every five minutes, its lease every ten seconds.
+struct NodeReporter: Sendable {
+  let configuration: AgentConfiguration
+  let client: any Client
+  let cri: CRIClient
+  let log: Logger
+
+  static func architecture() -> String {
+    #if arch(arm64)
+      "arm64"
+    #else
+      "amd64"
+    #endif
+  }
+
+  static func memoryTotal() -> Int64 {
+    for line in (Files.text("/proc/meminfo") ?? "").split(separator: "\n") where line.hasPrefix("MemTotal:") {
+      return (Int64(line.filter(\.isNumber)) ?? 0) * 1024
+    }
+    return 0
+  }
+
+  static func memoryAvailable() -> Int64 {
+    for line in (Files.text("/proc/meminfo") ?? "").split(separator: "\n") where line.hasPrefix("MemAvailable:") {
+      return (Int64(line.filter(\.isNumber)) ?? 0) * 1024
+    }
+    return 0
+  }
+
+  static func processors() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+  static func disk(_ path: String) -> (total: Int64, available: Int64, inodesFree: Int64) {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return (0, 0, 0) }
+    let block = Int64(status.f_frsize)
+    return (Int64(status.f_blocks) * block, Int64(status.f_bavail) * block, Int64(clamping: status.f_favail))
+  }
+
+  /// Thousandths by resource name: what pods may use.
+  func allocatable() -> [String: Int64] {
+    let disk = Self.disk(configuration.dataDirectory)
+    return [
+      "cpu": Int64(Self.processors()) * 1000, "memory": max(0, Self.memoryTotal() - 100 << 20) * 1000,
+      "ephemeral-storage": disk.total / 10 * 9 * 1000, "pods": Int64(configuration.maximumPods) * 1000,
+    ]
+  }
+
+  private func resources(isAllocatable: Bool) -> Value {
+    let disk = Self.disk(configuration.dataDirectory)
+    let memory = Self.memoryTotal() / 1024
+    return [
+      "cpu": .string("\(Self.processors())"),
+      "ephemeral-storage": .string(isAllocatable ? "\(disk.total / 10 * 9)" : "\(disk.total / 1024)Ki"), "hugepages-1Gi": "0",
+      "hugepages-2Mi": "0", "memory": .string("\(isAllocatable ? max(0, memory - 102_400) : memory)Ki"),
+      "pods": .string("\(configuration.maximumPods)"),
+    ]
+  }
+
+  private var labels: [String: String] {
+    [
+      "kubernetes.io/hostname": configuration.nodeName, "kubernetes.io/arch": Self.architecture(), "kubernetes.io/os": "linux",
+      "beta.kubernetes.io/arch": Self.architecture(), "beta.kubernetes.io/os": "linux",
+    ].merging(configuration.nodeLabels) { $1 }
+  }
+
+  private var key: ObjectKey { ObjectKey(name: configuration.nodeName) }
+
+  /// Makes the Node object, or sees that the one that exists has the labels.
+  func register() async throws(APIError) {
+    var delay = 0.1
+    while true {
+      do throws(APIError) {
+        let present = try await client.get(.nodes, key)
+        let known = present.withView { $0["metadata"]["labels"].stringMap }
+        let missing = labels.filter { known[$0.key] != $0.value }
+        if !missing.isEmpty {
+          var patch: Value = .emptyObject
+          for (name, value) in missing.sorted(by: { $0.key < $1.key }) { patch[name] = .string(value) }
+          _ = try await client.patch(
+            .nodes, key, subresource: nil, Patch(.merge, ["metadata": ["labels": patch]]), WriteOptions(fieldManager: "kubelet"))
+        }
+        return
+      } catch {
+        if error.reason == .notFound {
+          var labelObject: Value = .emptyObject
+          for (name, value) in labels.sorted(by: { $0.key < $1.key }) { labelObject[name] = .string(value) }
+          do throws(APIError) {
+            _ = try await client.create(
+              .nodes, namespace: "",
+              body: [
+                "apiVersion": "v1", "kind": "Node",
+                "metadata": [
+                  "name": .string(configuration.nodeName), "labels": labelObject,
+                  "annotations": ["volumes.kubernetes.io/controller-managed-attach-detach": "true"],
+                ], "spec": .emptyObject,
+              ], WriteOptions(fieldManager: "kubelet"))
+            return
+          } catch {
+            if error.reason != .alreadyExists { log.warning("node not registered", metadata: ["error": "\(error.message)"]) }
+          }
+        } else if error.reason == .forbidden {
+          throw error
+        }
+        if Task.isCancelled { throw error }
+        try? await Task.sleep(for: .seconds(delay))
+        delay = min(10, delay * 2)
+      }
+    }
+  }
+
+  /// - Parameter readiness: why the node is not ready, or nil.
+  func status(previous: Value, notReady: String?, now: Moment) async -> Value {
+    let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5))
+    let memoryPressure = Self.memoryAvailable() < 100 << 20
+    let disk = Self.disk(configuration.dataDirectory)
+    let diskPressure = disk.total > 0 && disk.available * 100 < disk.total * 5
+    let ready = version != nil && notReady == nil
+    let old = previous["conditions"].array ?? []
+    func condition(_ type: String, _ status: Bool, _ reason: String, _ message: String) -> Value {
+      let text = status ? "True" : "False"
+      let before = old.first { $0["type"].string == type }
+      let since = before?["status"].string == text ? before?["lastTransitionTime"].string ?? now.text : now.text
+      return [
+        "type": .string(type), "status": .string(text), "lastHeartbeatTime": .string(now.text), "lastTransitionTime": .string(since),
+        "reason": .string(reason), "message": .string(message),
+      ]
+    }
+    let own = [
+      condition(
+        "MemoryPressure", memoryPressure, memoryPressure ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
+        memoryPressure ? "kubelet has insufficient memory available" : "kubelet has sufficient memory available"),
+      condition(
+        "DiskPressure", diskPressure, diskPressure ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
+        diskPressure ? "kubelet has disk pressure" : "kubelet has no disk pressure"),
+      condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+      condition(
+        "Ready", ready, ready ? "KubeletReady" : "KubeletNotReady",
+        ready ? "kubelet is posting ready status" : notReady ?? "container runtime is down"),
+    ]
+    let names = Set(own.compactMap { $0["type"].string })
+    var system = utsname()
+    uname(&system)
+    let kernel = withUnsafePointer(to: &system.release) { $0.withMemoryRebound(to: CChar.self, capacity: 65) { String(cString: $0) } }
+    func line(_ path: String) -> String { (Files.text(path) ?? "").split(separator: "\n").first.map(String.init) ?? "" }
+    let release = (Files.text("/etc/os-release") ?? "").split(separator: "\n").first { $0.hasPrefix("PRETTY_NAME=") }
+    let image = release.map { String($0.dropFirst(12)).filter { $0 != "\"" } } ?? "Linux"
+    var images: [Value] = []
+    if let list = try? await cri.call("ListImages", deadline: .seconds(10)) {
+      images = (list["images"].array ?? []).sorted { ($0["size"].int ?? 0) > ($1["size"].int ?? 0) }.prefix(50).map { image in
+        let names = ((image["repo_digests"].array ?? []) + (image["repo_tags"].array ?? [])).prefix(5)
+        return ["names": .array(Array(names)), "sizeBytes": .int(image["size"].int ?? 0)]
+      }
+    }
+    return [
+      "capacity": resources(isAllocatable: false), "allocatable": resources(isAllocatable: true),
+      "conditions": .array(old.filter { !names.contains($0["type"].string ?? "") } + own),
+      "addresses": [
+        ["type": "InternalIP", "address": .string(configuration.nodeAddress)],
+        ["type": "Hostname", "address": .string(configuration.nodeName)],
+      ], "daemonEndpoints": ["kubeletEndpoint": ["Port": 10250]],
+      "nodeInfo": [
+        "machineID": .string(line("/etc/machine-id")), "systemUUID": .string(line("/sys/class/dmi/id/product_uuid")),
+        "bootID": .string(line("/proc/sys/kernel/random/boot_id")), "kernelVersion": .string(kernel), "osImage": .string(image),
+        "containerRuntimeVersion": .string("containerd://\(version?["runtime_version"].string ?? "unknown")"),
+        "kubeletVersion": .string(configuration.version), "kubeProxyVersion": .string(configuration.version), "operatingSystem": "linux",
+        "architecture": .string(Self.architecture()),
+      ], "images": .array(images),
+    ]
+  }
+
+  /// Everything but the heartbeat's time: equal means that nothing has to be written.
+  static func fingerprint(_ status: Value) -> Value {
+    var status = status
+    status["conditions"] = .array(
+      (status["conditions"].array ?? []).map { condition in
+        var condition = condition
+        condition.remove("lastHeartbeatTime")
+        return condition
+      })
+    return status
+  }
+
+  /// Renews the lease for ever. Volatile on SQLite, so it costs no fsync.
+  func renewLease() async {
+    let key = ObjectKey(namespace: "kube-node-lease", name: configuration.nodeName)
+    while !Task.isCancelled {
+      let time: Value = .string(RFC3339.micro(WallTime.now()))
+      do throws(APIError) {
+        _ = try await client.patch(
+          .leases, key, subresource: nil, Patch(.merge, ["spec": ["holderIdentity": .string(configuration.nodeName), "renewTime": time]]),
+          WriteOptions(fieldManager: "kubelet"))
+      } catch {
+        if error.reason == .notFound {
+          let node = try? await client.get(.nodes, ObjectKey(name: configuration.nodeName))
+          var metadata: Value = ["name": .string(configuration.nodeName), "namespace": "kube-node-lease"]
+          if let node {
+            metadata["ownerReferences"] = [
+              ["apiVersion": "v1", "kind": "Node", "name": .string(configuration.nodeName), "uid": .string(node.uid)]
+            ]
+          }
+          _ = try? await client.create(
+            .leases, namespace: "kube-node-lease",
+            body: [
+              "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata,
+              "spec": ["holderIdentity": .string(configuration.nodeName), "leaseDurationSeconds": 40, "renewTime": time],
+            ], WriteOptions(fieldManager: "kubelet"))
+        }
+      }
+      try? await Task.sleep(for: .seconds(10))
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The cgroups of pods and QoS classes, of version 1 and 2: the runtime makes them, the agent gives them their weights and limits.
+enum Cgroups {
+  private static var isUnified: Bool { Files.exists("/sys/fs/cgroup/cgroup.controllers") }
+  private static var controllers: [String] {
+    isUnified ? [""] : Files.entries("/sys/fs/cgroup").filter { Files.isDirectory("/sys/fs/cgroup/\($0)") }.map { "\($0)/" }
+  }
+
+  private static func set(_ controller: String, _ path: String, _ file: String, _ value: Int64) {
+    let full = "/sys/fs/cgroup/\(controller)\(path)/\(file)"
+    if Files.exists(full) { try? Files.write(Array("\(value)".utf8), to: full) }
+  }
+
+  static func apply(_ plan: PodPlan, _ configuration: AgentConfiguration) {
+    let path = RuntimeConfiguration.cgroupParent(plan, configuration)
+    let main = plan.containers.filter { !$0.isInit || $0.isSidecar }
+    var requests: Int64 = 0
+    var quota: Int64? = 0
+    var memory: Int64? = 0
+    for container in main {
+      let limits = container.spec["resources"]["limits"]
+      requests += Quantities.milli(container.spec["resources"]["requests"]["cpu"].string) ?? Quantities.milli(limits["cpu"].string) ?? 0
+      if let limit = Quantities.milli(limits["cpu"].string), let sum = quota { quota = sum + limit } else { quota = nil }
+      if let limit = Quantities.units(limits["memory"].string), let sum = memory { memory = sum &+ limit } else { memory = nil }
+    }
+    let shares = min(262_144, max(2, requests * 1024 / 1000))
+    if isUnified {
+      set("", path, "cpu.weight", 1 + (shares - 2) * 9999 / 262_142)
+      if let memory, memory > 0 { set("", path, "memory.max", memory) }
+      if let quota, quota > 0 { try? Files.write(Array("\(quota * 100) 100000".utf8), to: "/sys/fs/cgroup\(path)/cpu.max") }
+    } else {
+      set("cpu", path, "cpu.shares", shares)
+      if let quota, quota > 0 { set("cpu", path, "cpu.cfs_quota_us", max(1000, quota * 100)) }
+      if let memory, memory > 0 { set("memory", path, "memory.limit_in_bytes", memory) }
+      if plan.qosClass == "BestEffort" { set("cpu", "\(configuration.cgroupRoot)/besteffort", "cpu.shares", 2) }
+    }
+  }
+
+  static func remove(_ plan: PodPlan, _ configuration: AgentConfiguration) {
+    let path = RuntimeConfiguration.cgroupParent(plan, configuration)
+    for controller in controllers { removeTree("/sys/fs/cgroup/\(controller)\(path.dropFirst())") }
+  }
+
+  /// Everything under the agent's root, when nothing runs any more.
+  static func removeAll(_ configuration: AgentConfiguration) {
+    let root = configuration.cgroupRoot.split(separator: "/").first.map(String.init) ?? ""
+    guard !root.isEmpty else { return }
+    for controller in controllers { removeTree("/sys/fs/cgroup/\(controller)\(root)") }
+  }
+
+  private static func removeTree(_ path: String) {
+    guard Files.isDirectory(path) else { return }
+    for name in Files.entries(path) where Files.isDirectory("\(path)/\(name)") { removeTree("\(path)/\(name)") }
+    rmdir(path)
+  }
+}

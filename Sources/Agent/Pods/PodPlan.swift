@@ -1,0 +1,151 @@
+import Client
+import Wire
+
+/// An instant of the wall clock in nanoseconds since 1970; handed in, never read inside a decision.
+package struct Moment: Sendable, Hashable, Comparable {
+  package var nanoseconds: Int64
+  package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+  package init(seconds: Int64) { nanoseconds = seconds &* 1_000_000_000 }
+
+  package static func now() -> Moment {
+    let time = WallTime.now()
+    return Moment(nanoseconds: time.seconds * 1_000_000_000 + time.nanoseconds)
+  }
+
+  package var text: String { RFC3339.text(nanoseconds / 1_000_000_000) }
+  package static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
+  package static func + (a: Self, seconds: Double) -> Moment { Moment(nanoseconds: a.nanoseconds &+ Int64(seconds * 1e9)) }
+  package static func - (a: Self, b: Self) -> Double { Double(a.nanoseconds &- b.nanoseconds) / 1e9 }
+}
+
+package enum RestartPolicy: String, Sendable { case always = "Always", onFailure = "OnFailure", never = "Never" }
+
+package struct ProbePlan: Sendable, Equatable {
+  package enum Kind: String, Sendable, CaseIterable { case startup, liveness, readiness }
+  package var initialDelay: Double
+  package var period: Double
+  package var timeout: Double
+  package var successThreshold: Int
+  package var failureThreshold: Int
+  /// `terminationGracePeriodSeconds` of the probe itself.
+  package var grace: Int64?
+  package var action: Value
+
+  package init?(_ value: Value) {
+    guard value.object != nil else { return nil }
+    initialDelay = Double(value["initialDelaySeconds"].int ?? 0)
+    period = max(1, Double(value["periodSeconds"].int ?? 10))
+    timeout = max(1, Double(value["timeoutSeconds"].int ?? 1))
+    successThreshold = Int(max(1, value["successThreshold"].int ?? 1))
+    failureThreshold = Int(max(1, value["failureThreshold"].int ?? 3))
+    grace = value["terminationGracePeriodSeconds"].int
+    action = value
+  }
+}
+
+package struct ContainerPlan: Sendable {
+  package var name: String
+  package var image: String
+  package var isInit: Bool
+  /// An init container that goes on beside the others.
+  package var isSidecar: Bool
+  package var restart: RestartPolicy
+  package var probes: [ProbePlan.Kind: ProbePlan]
+  package var spec: Value
+}
+
+/// What a pod's specification means to the node that runs it: containers with what starts and restarts them, checks, deadlines.
+package struct PodPlan: Sendable {
+  package var key: ObjectKey
+  package var uid: String
+  package var restart: RestartPolicy
+  package var grace: Int64
+  package var isDeleting: Bool
+  package var activeDeadline: Int64?
+  package var isHostNetwork: Bool
+  package var generation: Int64
+  package var readinessGates: [String]
+  /// Init containers first, in the order of the specification.
+  package var containers: [ContainerPlan]
+  package var object: Value
+
+  package init(_ object: Value) {
+    self.object = object
+    let metadata = object["metadata"]
+    let spec = object["spec"]
+    key = ObjectKey(namespace: metadata["namespace"].string ?? "", name: metadata["name"].string ?? "")
+    uid = metadata["uid"].string ?? ""
+    let policy = RestartPolicy(rawValue: spec["restartPolicy"].string ?? "Always") ?? .always
+    restart = policy
+    isDeleting = metadata["deletionTimestamp"].string != nil
+    grace = metadata["deletionGracePeriodSeconds"].int ?? spec["terminationGracePeriodSeconds"].int ?? 30
+    activeDeadline = spec["activeDeadlineSeconds"].int
+    isHostNetwork = spec["hostNetwork"].bool ?? false
+    generation = metadata["generation"].int ?? 0
+    readinessGates = (spec["readinessGates"].array ?? []).compactMap { $0["conditionType"].string }
+    func plan(_ spec: Value, isInit: Bool) -> ContainerPlan {
+      let sidecar = isInit && spec["restartPolicy"].string == "Always"
+      var probes: [ProbePlan.Kind: ProbePlan] = [:]
+      for kind in ProbePlan.Kind.allCases { probes[kind] = ProbePlan(spec["\(kind.rawValue)Probe"]) }
+      return ContainerPlan(
+        name: spec["name"].string ?? "", image: spec["image"].string ?? "", isInit: isInit, isSidecar: sidecar,
+        restart: sidecar ? .always : isInit ? (policy == .never ? .never : .onFailure) : policy,
+        probes: isInit && !sidecar ? [:] : probes, spec: spec)
+    }
+    containers =
+      (spec["initContainers"].array ?? []).map { plan($0, isInit: true) } + (spec["containers"].array ?? []).map { plan($0, isInit: false) }
+  }
+
+  package var qosClass: String {
+    var requests: [String: Int64] = [:]
+    var limits: [String: Int64] = [:]
+    var isGuaranteed = true
+    for container in containers {
+      for name in ["cpu", "memory"] {
+        let request = Quantities.milli(container.spec["resources"]["requests"][name].string)
+        let limit = Quantities.milli(container.spec["resources"]["limits"][name].string)
+        if let request, request > 0 { requests[name, default: 0] += request }
+        if let limit, limit > 0 { limits[name, default: 0] += limit } else { isGuaranteed = false }
+      }
+    }
+    if requests.isEmpty && limits.isEmpty { return "BestEffort" }
+    return isGuaranteed && (requests.isEmpty || requests == limits) ? "Guaranteed" : "Burstable"
+  }
+}
+
+/// Quantities as the agent needs them: whole thousandths.
+package enum Quantities {
+  /// - Returns: thousandths, rounded up; nil where the text is no quantity or too large.
+  package static func milli(_ text: String?) -> Int64? {
+    guard let text, !text.isEmpty else { return nil }
+    let digits = text.prefix { $0.isNumber || $0 == "." || $0 == "-" || $0 == "+" }
+    guard let number = Double(digits) else { return nil }
+    let factor: Double
+    switch text.dropFirst(digits.count) {
+    case "": factor = 1
+    case "n": factor = 1e-9
+    case "u": factor = 1e-6
+    case "m": factor = 1e-3
+    case "k": factor = 1e3
+    case "M": factor = 1e6
+    case "G": factor = 1e9
+    case "T": factor = 1e12
+    case "P": factor = 1e15
+    case "E": factor = 1e18
+    case "Ki": factor = 1024
+    case "Mi": factor = 1_048_576
+    case "Gi": factor = 1_073_741_824
+    case "Ti": factor = 1_099_511_627_776
+    case "Pi": factor = 1_125_899_906_842_624
+    case let exponent where exponent.first == "e" || exponent.first == "E":
+      guard let power = Int(exponent.dropFirst()), power.magnitude < 19 else { return nil }
+      factor = (0..<Int(power.magnitude)).reduce(1.0) { f, _ in power < 0 ? f / 10 : f * 10 }
+    default: return nil
+    }
+    let value = (number * factor * 1000).rounded(.up)
+    return value.magnitude < 9e18 ? Int64(value) : nil
+  }
+
+  /// Whole units, rounded up: bytes of memory.
+  package static func units(_ text: String?) -> Int64? { milli(text).map { ($0 + 999) / 1000 } }
+}

@@ -1,0 +1,218 @@
+import CLinux
+import Logging
+import Network
+import RPC
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The containerd of this agent: its own where it is given none.
+///
+/// In: a directory. Out: a socket that answers. A containerd of ours outlives the agent, which finds it again by its socket;
+/// one that died is started again by ``start()``. Never: touches a containerd that others run.
+package actor ManagedContainerd {
+  package nonisolated let socket: String
+  package nonisolated let isOwn: Bool
+  package nonisolated let cri: CRIClient
+  package nonisolated let containerd: ContainerdClient
+  private nonisolated let directory: String
+  private let configuration: AgentConfiguration
+  private let log: Logger
+
+  package init(_ configuration: AgentConfiguration, log: Logger) {
+    self.configuration = configuration
+    self.log = log
+    directory = "\(configuration.dataDirectory)/containerd"
+    isOwn = configuration.containerdSocket == nil
+    socket = configuration.containerdSocket ?? "\(configuration.dataDirectory)/containerd/containerd.sock"
+    let connection = GRPCClient(.unix(socket))
+    cri = CRIClient(connection)
+    containerd = ContainerdClient(connection)
+  }
+
+  /// Sees to it that a runtime answers on the socket: the one that runs, or a new one.
+  /// - Throws: one sentence with the way out.
+  package func start() async throws {
+    if let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5)) {
+      log.info("container runtime", metadata: ["socket": "\(socket)", "version": "\(version["runtime_version"].string ?? "")"])
+      if isOwn { try await importPauseImage() }
+      return
+    }
+    guard isOwn else {
+      throw AgentFailure("no container runtime answers on \(socket): start it, or leave --containerd out and Gantry runs its own")
+    }
+    guard let program = Command.find("containerd") else {
+      throw AgentFailure("containerd is not installed: apt-get install containerd runc (or give --containerd SOCKET)")
+    }
+    guard let runc = Command.find("runc") else { throw AgentFailure("runc is not installed: apt-get install runc") }
+    // The socket's path is limited by the kernel (108 bytes with the zero); containerd makes further ones beside it.
+    guard socket.utf8.count < 100 else {
+      throw AgentFailure("\(socket) is too long for a socket: give a --data-dir of at most 70 characters")
+    }
+    if let pid = runningProcess {
+      // It runs and does not answer: it is to go before another takes its place.
+      kill(pid, SIGKILL)
+      try? await Task.sleep(for: .milliseconds(200))
+    }
+    try Files.makeDirectory(directory, mode: 0o711)
+    try Files.makeDirectory("\(directory)/certs.d", mode: 0o755)
+    try writeRegistries()
+    try Files.replace(Array(configurationText(runc: runc).utf8), at: "\(directory)/config.toml")
+    let words = [program, "--config", "\(directory)/config.toml"]
+    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    var variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=\(directory)"]
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"] {
+      if let value = getenv(name) { variables.append("\(name)=\(String(cString: value))") }
+    }
+    var environment: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
+    defer { for variable in environment { free(variable) } }
+    let pid = gantry_spawn_daemon(program, &arguments, &environment, "\(directory)/containerd.log")
+    guard pid > 0 else { throw Files.failure("cannot start", program) }
+    try Files.replace(Array("\(pid)\n".utf8), at: "\(directory)/containerd.pid")
+    leaveCgroup(pid)
+    for attempt in 0..<100 {
+      if (try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5))) != nil {
+        log.info("containerd started", metadata: ["pid": "\(pid)", "socket": "\(socket)"])
+        try await importPauseImage()
+        return
+      }
+      guard kill(pid, 0) == 0 else { break }
+      try await Task.sleep(for: .milliseconds(attempt < 20 ? 50 : 200))
+    }
+    let last = Files.text("\(directory)/containerd.log")?.split(separator: "\n").last.map(String.init) ?? "it wrote nothing"
+    throw AgentFailure("containerd does not answer; the last line of \(directory)/containerd.log: \(last)")
+  }
+
+  /// The process that the pid file names, if it is a containerd of this directory.
+  private var runningProcess: pid_t? {
+    guard let text = Files.text("\(directory)/containerd.pid"), let pid = pid_t(text.prefix { $0.isNumber }), pid > 1,
+      let command = Files.read("/proc/\(pid)/cmdline"), String(decoding: command, as: UTF8.self).contains("\(directory)/config.toml")
+    else { return nil }
+    return pid
+  }
+
+  /// A service manager that ends the agent's cgroup must not end the containers.
+  private func leaveCgroup(_ pid: pid_t) {
+    for root in ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
+      guard Files.exists("\(root)/cgroup.procs") else { continue }
+      let own = "\(root)/gantry-containerd"
+      guard mkdir(own, 0o755) == 0 || errno == EEXIST else { continue }
+      try? Files.write(Array("\(pid)".utf8), to: "\(own)/cgroup.procs")
+    }
+  }
+
+  private func importPauseImage() async throws {
+    let status = try await cri.call("ImageStatus", ["image": ["image": .string(PauseImage.name)]])
+    if status["image"]["id"].string != nil { return }
+    guard let ctr = Command.find("ctr") else { throw AgentFailure("ctr is not installed: it comes with containerd (apt-get install containerd)") }
+    let file = "\(directory)/pause.tar"
+    try Files.replace(PauseImage.archive, at: file)
+    defer { unlink(file) }
+    try await Command().run(ctr, "--address", socket, "--namespace", ContainerdClient.namespace, "images", "import", file)
+    // The CRI plugin learns of an import through an event.
+    for _ in 0..<50 {
+      let status = try await cri.call("ImageStatus", ["image": ["image": .string(PauseImage.name)]])
+      if status["image"]["id"].string != nil { return }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    throw AgentFailure("containerd does not show \(PauseImage.name) after its import; see \(directory)/containerd.log")
+  }
+
+  private func quoted(_ text: String) -> String { Value.string(text).json }
+
+  private func writeRegistries() throws(AgentFailure) {
+    for registry in configuration.registries {
+      for name in registry.names {
+        let directory = "\(directory)/certs.d/\(name)"
+        try Files.makeDirectory(directory, mode: 0o755)
+        var text = "server = \(quoted(registry.endpoint))\n\n[host.\(quoted(registry.endpoint))]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        if !registry.caPath.isEmpty { text += "  ca = \(quoted(registry.caPath))\n" }
+        if !registry.clientCertificatePath.isEmpty {
+          text += "  client = [[\(quoted(registry.clientCertificatePath)), \(quoted(registry.clientKeyPath))]]\n"
+        }
+        try Files.replace(Array(text.utf8), at: "\(directory)/hosts.toml")
+      }
+    }
+  }
+
+  /// Bit 24 of the effective set. Without it runc cannot lower a process's OOM score.
+  private var hasSysResource: Bool {
+    let line = (Files.text("/proc/self/status") ?? "").split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+    let mask = line.flatMap { UInt64($0.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) } ?? 0
+    return mask & 1 << 24 != 0
+  }
+
+  func configurationText(runc: String) -> String {
+    """
+    version = 2
+    root = \(quoted("\(directory)/root"))
+    state = \(quoted("\(directory)/state"))
+    oom_score = \(hasSysResource ? -999 : 0)
+    disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+
+    [grpc]
+      address = \(quoted(socket))
+      max_recv_message_size = 16777216
+      max_send_message_size = 16777216
+
+    [plugins."io.containerd.grpc.v1.cri"]
+      sandbox_image = \(quoted(PauseImage.name))
+      restrict_oom_score_adj = \(!hasSysResource)
+      max_container_log_line_size = 16384
+      stream_server_address = "127.0.0.1"
+      stream_server_port = "0"
+      enable_unprivileged_ports = true
+      enable_unprivileged_icmp = true
+      [plugins."io.containerd.grpc.v1.cri".cni]
+        bin_dir = \(quoted(configuration.cniBinDirectory))
+        conf_dir = \(quoted(configuration.cniConfDirectory))
+        max_conf_num = 1
+      [plugins."io.containerd.grpc.v1.cri".registry]
+        config_path = \(quoted("\(directory)/certs.d"))
+      [plugins."io.containerd.grpc.v1.cri".containerd]
+        snapshotter = "overlayfs"
+        default_runtime_name = "runc"
+        [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+          runtime_type = "io.containerd.runc.v2"
+          [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+            BinaryName = \(quoted(runc))
+            SystemdCgroup = false
+
+    """
+  }
+
+  /// Ends everything of this agent: pods, shims, containerd, mounts. Leaves nothing that runs.
+  package func stopEverything() async {
+    if isOwn, let sandboxes = try? await cri.call("ListPodSandbox") {
+      await withTaskGroup(of: Void.self) { group in
+        for sandbox in sandboxes["items"].array ?? [] {
+          group.addTask { [cri] in
+            let id: Value = ["pod_sandbox_id": sandbox["id"]]
+            _ = try? await cri.call("StopPodSandbox", id)
+            _ = try? await cri.call("RemovePodSandbox", id)
+          }
+        }
+      }
+    }
+    cri.connection.close()
+    guard isOwn else { return }
+    if let pid = runningProcess {
+      kill(pid, SIGTERM)
+      for _ in 0..<100 where kill(pid, 0) == 0 { try? await Task.sleep(for: .milliseconds(50)) }
+      if kill(pid, 0) == 0 { kill(pid, SIGKILL) }
+    }
+    // A shim that is left names our socket on its command line.
+    for name in Files.entries("/proc") {
+      guard let pid = pid_t(name), let command = Files.read("/proc/\(pid)/cmdline") else { continue }
+      let words = command.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+      if words.first?.hasSuffix("containerd-shim-runc-v2") == true, words.contains(socket) { kill(pid, SIGKILL) }
+    }
+    Files.unmountAll(beneath: directory)
+    unlink("\(directory)/containerd.pid")
+    unlink(socket)
+    unlink("\(socket).ttrpc")
+  }
+}

@@ -1,0 +1,29 @@
+import CLinux
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+extension Volumes {
+  /// On the node's disk, or in memory with a size.
+  func prepareEmptyDirectory(_ source: Value, _ name: String) throws(AgentFailure) -> String {
+    let path = directory("empty-dir", name)
+    let isNew = !Files.exists(path)
+    try Files.makeDirectory(path, mode: 0o777)
+    if source["medium"].string == "Memory", !Files.mounts(beneath: path).contains(path) {
+      let size = Quantities.units(source["sizeLimit"].string).map { ",size=\($0)" } ?? ""
+      guard gantry_mount("tmpfs", path, "tmpfs", UInt(GANTRY_MS_NOSUID | GANTRY_MS_NODEV), "mode=0777\(size)") == 0 else {
+        throw Files.failure("cannot mount tmpfs on", path)
+      }
+    }
+    if isNew || source["medium"].string == "Memory" {
+      chmod(path, 0o777)
+      if let group {
+        chown(path, uid_t.max, group)
+        chmod(path, 0o2777)
+      }
+    }
+    return path
+  }
+}
