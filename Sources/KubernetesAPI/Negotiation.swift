@@ -1,0 +1,135 @@
+import Client
+import HTTP
+import NIOCore
+import Wire
+
+/// The form of an answer.
+struct OutputFormat: Sendable, Equatable {
+  enum Encoding: Sendable { case json, yaml, protobuf }
+  enum Shape: Sendable, Equatable {
+    case object
+    case table
+    /// Metadata only: for one object, for a list, and for the objects of a watch.
+    case partial
+  }
+  var encoding = Encoding.json
+  var shape = Shape.object
+  var isPretty = false
+
+  var contentType: String {
+    switch encoding {
+    case .json: "application/json"
+    case .yaml: "application/yaml"
+    case .protobuf: "application/vnd.kubernetes.protobuf"
+    }
+  }
+}
+
+/// One media type of an `Accept` header.
+struct MediaType: Sendable, Equatable {
+  var type: String
+  var parameters: [String: String]
+
+  /// The types of an `Accept` header in the client's order (clients of this API order them by preference).
+  static func list(_ header: String) -> [MediaType] {
+    header.split(separator: ",").prefix(32).compactMap { item in
+      let parts = item.split(separator: ";").map { String($0).trimmed }
+      guard let type = parts.first, !type.isEmpty else { return nil }
+      var parameters: [String: String] = [:]
+      for part in parts.dropFirst() {
+        let pair = part.split(separator: "=", maxSplits: 1)
+        if pair.count == 2 { parameters[pair[0].lowercased()] = String(pair[1]) }
+      }
+      return MediaType(type: type.lowercased(), parameters: parameters)
+    }
+  }
+}
+
+enum Negotiation {
+  static let notAcceptable = APIError(
+    .notAcceptable,
+    "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+
+  /// What the client asks for.
+  /// - Throws: `.notAcceptable` where none of its types can be made.
+  static func output(_ head: RequestHead, _ query: Query, allowsTable: Bool = true) throws(APIError) -> OutputFormat {
+    var format = OutputFormat()
+    format.isPretty = isPretty(head, query)
+    guard let accept = head.fields["accept"], !accept.isEmpty else { return format }
+    for media in MediaType.list(accept) {
+      switch media.type {
+      case "*/*", "application/*", "application/json": format.encoding = .json
+      case "application/yaml": format.encoding = .yaml
+      case "application/vnd.kubernetes.protobuf": format.encoding = .protobuf
+      default: continue
+      }
+      guard let shape = media.parameters["as"] else { return format }
+      guard media.parameters["g"] == "meta.k8s.io", let version = media.parameters["v"], version == "v1" || version == "v1beta1" else { continue }
+      switch shape {
+      case "Table" where allowsTable && format.encoding != .protobuf: format.shape = .table
+      case "PartialObjectMetadata", "PartialObjectMetadataList":
+        // Metadata as protobuf is not made; every client that asks for it also takes JSON.
+        guard format.encoding != .protobuf else { continue }
+        format.shape = .partial
+      default: continue
+      }
+      return format
+    }
+    throw notAcceptable
+  }
+
+  /// People read what curl and browsers fetch.
+  private static func isPretty(_ head: RequestHead, _ query: Query) -> Bool {
+    if let asked = query["pretty"] { return asked != "false" && asked != "0" }
+    guard let agent = head.fields["user-agent"] else { return false }
+    return agent.hasPrefix("curl") || agent.hasPrefix("Wget") || agent.hasPrefix("Mozilla/5.0")
+  }
+}
+
+/// Indents JSON as upstream's pretty printer does: two spaces, empty containers on one line.
+enum PrettyJSON {
+  static func indent(_ bytes: [UInt8]) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(bytes.count * 2)
+    var depth = 0
+    var i = 0
+    func newline() {
+      out.append(UInt8(ascii: "\n"))
+      out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: depth * 2))
+    }
+    while i < bytes.count {
+      let byte = bytes[i]
+      switch byte {
+      case UInt8(ascii: "\""):
+        let start = i
+        i += 1
+        while i < bytes.count, bytes[i] != UInt8(ascii: "\"") { i += bytes[i] == UInt8(ascii: "\\") ? 2 : 1 }
+        out.append(contentsOf: bytes[start...min(i, bytes.count - 1)])
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        out.append(byte)
+        if i + 1 < bytes.count, bytes[i + 1] == byte + 2 {
+          i += 1
+          out.append(bytes[i])
+        } else {
+          depth += 1
+          newline()
+        }
+      case UInt8(ascii: "}"), UInt8(ascii: "]"):
+        depth -= 1
+        newline()
+        out.append(byte)
+      case UInt8(ascii: ","):
+        out.append(byte)
+        newline()
+      case UInt8(ascii: ":"):
+        out.append(byte)
+        out.append(UInt8(ascii: " "))
+      case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\t"), UInt8(ascii: "\r"): break
+      default: out.append(byte)
+      }
+      i += 1
+    }
+    out.append(UInt8(ascii: "\n"))
+    return out
+  }
+}

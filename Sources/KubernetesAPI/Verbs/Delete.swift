@@ -1,0 +1,66 @@
+import Client
+import ControlPlane
+import HTTP
+import Schema
+import Wire
+
+extension KubernetesAPI {
+  func deletePolicy(_ request: Request) throws(APIError) -> RequestPolicy {
+    let format = try Negotiation.output(request.head, request.query)
+    return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
+      let bytes = RequestBody.bytes(exchange)
+      answer(exchange, verb: "delete") { () throws(APIError) in
+        let options = try self.deleteOptions(bytes, request)
+        let result = try await self.controlPlane.delete(request.kind, request.key, options, identity: request.identity)
+        if let remaining = result.remaining {
+          return Rendering.response(remaining, request, format, schema: self.schema, now: self.controlPlane.clock.now())
+        }
+        return Rendering.response(
+          StatusBody.success(name: request.key.name, request.kind.gvr.groupResource, uid: result.uid), format)
+      }
+    }
+  }
+
+  /// From the body, or from the query where there is none.
+  func deleteOptions(_ bytes: [UInt8], _ request: Request) throws(APIError) -> DeleteOptions {
+    var options = DeleteOptions()
+    var value = Value.emptyObject
+    if bytes.isEmpty {
+      if let seconds = try request.query.integer("gracePeriodSeconds") { value["gracePeriodSeconds"] = .int(Int64(seconds)) }
+      if let policy = request.query["propagationPolicy"] { value["propagationPolicy"] = .string(policy) }
+      if request.query["orphanDependents"] != nil { value["orphanDependents"] = .bool(request.query.flag("orphanDependents")) }
+    } else {
+      let decoded: Decoded
+      guard let type = schema.type(named: "meta/v1.DeleteOptions") else { throw .internalError("no type DeleteOptions") }
+      do throws(DecodeError) { decoded = try schema.decode(bytes, encoding: try Self.encoding(request.head), type: type) } catch {
+        throw .badRequest("DeleteOptions cannot be read: \(error.message)")
+      }
+      if !decoded.kind.isEmpty, decoded.kind != "DeleteOptions" { throw .badRequest("the body of a delete is DeleteOptions, not \(decoded.kind)") }
+      value = decoded.value
+    }
+    if let seconds = value["gracePeriodSeconds"].int {
+      if seconds < 0, seconds != -1 { throw APIError(.invalid, "DeleteOptions: gracePeriodSeconds: Invalid value: \(seconds): must be greater than or equal to 0") }
+      options.gracePeriodSeconds = seconds
+    }
+    if let policy = value["propagationPolicy"].string, !policy.isEmpty {
+      guard let propagation = DeleteOptions.Propagation(rawValue: policy) else {
+        throw APIError(
+          .invalid,
+          "DeleteOptions is invalid: propagationPolicy: Unsupported value: \"\(policy.prefix(64))\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+        )
+      }
+      options.propagation = propagation
+    } else if let orphan = value["orphanDependents"].bool {
+      options.propagation = orphan ? .orphan : .background
+    }
+    options.preconditionUID = value["preconditions"]["uid"].string
+    options.preconditionResourceVersion = value["preconditions"]["resourceVersion"].string
+    options.dryRun = try RequestBody.dryRun(value["dryRun"][0].string ?? request.query["dryRun"])
+    return options
+  }
+
+  /// Clients send JSON without saying so.
+  private static func encoding(_ head: RequestHead) throws(DecodeError) -> BodyEncoding {
+    do throws(APIError) { return try RequestBody.encoding(head) } catch { throw DecodeError(error.message) }
+  }
+}

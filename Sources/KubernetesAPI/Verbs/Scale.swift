@@ -1,0 +1,59 @@
+import Client
+import ControlPlane
+import HTTP
+import Schema
+import Wire
+
+/// `scale` of the workloads: a small object of its own over `spec.replicas`.
+extension KubernetesAPI {
+  func scalePolicy(_ request: Request) throws(APIError) -> RequestPolicy {
+    let format = try Negotiation.output(request.head, request.query)
+    switch request.target.path.verb {
+    case "get":
+      return RequestPolicy { [self] exchange in
+        do throws(APIError) {
+          exchange.respond(Rendering.response(try controlPlane.scale(request.kind, request.key), format))
+        } catch { exchange.respond(StatusBody.response(error)) }
+      }
+    case "update":
+      let encoding = try RequestBody.encoding(request.head)
+      let options = try RequestBody.options(request.head, request.query)
+      return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
+        let bytes = RequestBody.bytes(exchange)
+        answer(exchange, verb: "update") { () throws(APIError) in
+          let decoded = try RequestBody.value(
+            bytes, encoding, type: "autoscaling/v1.Scale", apiVersion: "autoscaling/v1", kind: "Scale", self.schema)
+          return try await self.rescale(request, options, format) { _ throws(APIError) in decoded.value }
+        }
+      }
+    case "patch":
+      let kind = try Self.patchKind(request.head)
+      let options = try RequestBody.options(request.head, request.query)
+      return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
+        let bytes = RequestBody.bytes(exchange)
+        answer(exchange, verb: "patch") { () throws(APIError) in
+          let patch = try Self.patch(kind, bytes)
+          return try await self.rescale(request, options, format) { scale throws(APIError) in
+            do throws(PatchError) {
+              switch patch.kind {
+              case .json: return try JSONPatch.apply(patch.body, to: scale)
+              // A Scale has no lists that merge by key.
+              case .merge, .strategic, .apply: return try MergePatch.apply(patch.body, to: scale)
+              }
+            } catch { throw .badRequest(error.message) }
+          }
+        }
+      }
+    default: throw Self.methodNotAllowed
+    }
+  }
+
+  private func rescale(
+    _ request: Request, _ options: WriteOptions, _ format: OutputFormat, _ change: @escaping @Sendable (Value) throws(APIError) -> Value
+  ) async throws(APIError) -> HTTPResponse {
+    _ = try await controlPlane.scale(request.kind, request.key, identity: request.identity, options, change)
+    var scale = try controlPlane.scale(request.kind, request.key)
+    if options.dryRun { scale = try change(scale) }
+    return Rendering.response(scale, format)
+  }
+}

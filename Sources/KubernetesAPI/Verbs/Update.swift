@@ -1,0 +1,27 @@
+import Client
+import ControlPlane
+import HTTP
+import Schema
+import Wire
+
+/// PUT of an object or of its `status`, `finalize`, `approval`, ….
+extension KubernetesAPI {
+  func updatePolicy(_ request: Request) throws(APIError) -> RequestPolicy {
+    let format = try Negotiation.output(request.head, request.query)
+    let encoding = try RequestBody.encoding(request.head)
+    let options = try RequestBody.options(request.head, request.query)
+    return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
+      let bytes = RequestBody.bytes(exchange)
+      answer(exchange, verb: "update") { () throws(APIError) in
+        let decoded = try RequestBody.object(bytes, encoding, request.kind, self.schema)
+        let result = try await self.controlPlane.write(
+          WriteRequest(
+            kind: request.kind, key: request.key, subresource: request.target.subresource?.name, verb: .update(decoded.value),
+            identity: request.identity, options: options, findings: decoded.strictErrors))
+        return Rendering.response(
+          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(), status: result.isCreated ? 201 : 200,
+          warnings: result.warnings)
+      }
+    }
+  }
+}
