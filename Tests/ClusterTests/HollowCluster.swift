@@ -26,7 +26,7 @@ final class HollowCluster: Sendable {
   }
 
   /// Runs the body with everything running, and takes everything away after it.
-  static func with(nodes: Int, cpu: String = "32", _ body: (HollowCluster) async throws -> Void) async throws {
+  static func with(nodes: Int, cpu: String = "32", runsPods: Bool = true, _ body: (HollowCluster) async throws -> Void) async throws {
     var template = Array("/tmp/gantry-cluster-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw APIError.internalError("mkdtemp") }
     let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -38,17 +38,19 @@ final class HollowCluster: Sendable {
     try await controlPlane.bootstrap()
     let cluster = HollowCluster(controlPlane, directory: directory)
     let clients: @Sendable (Identity) -> any Client = { controlPlane.client(as: $0) }
-    let controllers = Controllers(.init(clusterCIDR: "10.42.0.0/16", caBundle: "PEM"), clients: clients, log: log)
+    let controllers = Controllers(.init(clusterCIDR: "10.128.0.0/9", caBundle: "PEM"), clients: clients, log: log)
     let scheduler = Scheduler(client: clients(.scheduler), seed: 1, log: log)
     let running = Task {
       await withDiscardingTaskGroup { group in
         group.addTask { await controllers.run() }
         group.addTask { await scheduler.run() }
-        group.addTask { await cluster.runPods() }
+        if runsPods { group.addTask { await cluster.runPods() } }
       }
     }
     do {
-      for i in 0..<nodes { try await cluster.register("node-\(i)", cpu: cpu) }
+      await withThrowingTaskGroup(of: Void.self) { group in
+        for i in 0..<nodes { group.addTask { try await cluster.register("node-\(i)", cpu: cpu) } }
+      }
       try await cluster.wait("nodes that take pods", on: .nodes, namespace: nil) { objects in
         objects.count == nodes && objects.values.allSatisfy { ($0["spec"]["taints"].array ?? []).isEmpty && !$0["spec"]["podCIDR"].isNull }
       }
