@@ -14,3 +14,6 @@ gantry_table gantry_cri_table(void);
 
 /// What every type and field is for: JSON, type → field → text. For OpenAPI and explain.
 gantry_table gantry_kubernetes_descriptions(void);
+
+/// What scripts/generate-rules makes: the rules of validation, by type.
+gantry_table gantry_validation_table(void);
