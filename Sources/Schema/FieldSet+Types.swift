@@ -172,7 +172,10 @@ private struct OwnershipWalk {
     guard let parent else { return nil }
     let value = parent[field.name]
     if !value.isNull { return value }
-    return !field.isPointer && table.shape(field.type).kind == .object ? .emptyObject : nil
+    guard !field.isPointer else { return nil }
+    if table.shape(field.type).kind == .object { return .emptyObject }
+    // What Go writes even when it is empty is there as null.
+    return field.omitsEmpty ? nil : .null
   }
 
   /// Atomic values, and values that are empty on both sides.

@@ -1,0 +1,215 @@
+import CTables
+import Wire
+
+/// One rule of validation.json, ready to run.
+struct ValidationRule: Sendable {
+  enum Kind: String, Sendable {
+    case required, forbidden, format, eachFormat, keys, `enum`, range, quantity, maxLength, maxItems, minItems, totalSize, unique
+    case exactlyOne, atMostOne, atLeastOne, immutable, mutableOnly, notDecreased, compare, equals, references, disjoint, alone
+    case notTogether, onePerFamily, wholeNumber, labels, annotations, matches, percentOrInt, cel, use, useAs, useType, skip, custom
+  }
+
+  /// Where an error of `exactlyOne` and its kin goes.
+  struct Choice: Sendable {
+    var error: FieldError.Kind
+    var message: String
+    var at: String
+    var valueOmitted: Bool
+    var shown: Value?
+  }
+
+  var kind: Kind
+  var path: RulePath
+  var error: FieldError.Kind
+  var message: String
+  /// Bits of ``ValidationOperation``; nil: create and update, or what the rule that uses this set allows.
+  var on: UInt8?
+  var when: RuleCondition?
+  var ifSet, empty, nilOnly, lower, joined, max100, perKey, wholeValue, emptyCounts, valueOmitted, valuesOnly: Bool
+  var joint, prefixMessage: String
+  var reports: String?
+  var format: RuleFormat?
+  var name: String
+  var minimum, maximum: Int64?
+  var values: [Value]
+  var prefixes: [String]
+  var shown: Value?
+  var members: [RulePath]
+  var by: [RulePath]
+  var across: [RulePath]
+  var skipZero: RulePath?
+  var others: [(isPod: Bool, path: RulePath)]
+  var op: String
+  var none, many: Choice?
+  var sign: String
+  var keysIn: String
+  var fields: [RulePath]
+  var custom: CustomRule?
+}
+
+/// Steps from a type to a value.
+struct RulePath: Sendable {
+  enum Step: Sendable {
+    case field(String)
+    case each
+  }
+
+  struct Node: Sendable {
+    var step: Step
+    /// A struct that Go always holds: what lies below is checked even where the struct is absent.
+    var isAlwaysThere: Bool
+  }
+
+  var nodes: [Node] = []
+  var text = ""
+
+  var isRoot: Bool { nodes.isEmpty }
+  /// The single field that the path names.
+  var onlyField: String? {
+    guard nodes.count == 1, case .field(let name) = nodes[0].step else { return nil }
+    return name
+  }
+
+  init(_ text: String, table: SchemaTable? = nil, type: Shape? = nil) {
+    self.text = text
+    var shape = type
+    for part in Self.split(text) {
+      if part == "[*]" {
+        nodes.append(Node(step: .each, isAlwaysThere: false))
+        shape = shape.flatMap { s in s.kind == .list || s.kind == .listMessage || s.kind == .map ? table?.shape(s.element) : nil }
+        continue
+      }
+      let field = shape?.kind == .object ? shape?.field(part) : nil
+      let next = field.flatMap { table?.shape($0.type) }
+      nodes.append(Node(step: .field(part), isAlwaysThere: field.map { !$0.isPointer && next?.kind == .object } ?? false))
+      shape = next ?? (shape?.kind == .map ? shape.flatMap { table?.shape($0.element) } : nil)
+    }
+  }
+
+  /// `a.b[*].c["x.y"]` → a, b, [*], c, x.y
+  private static func split(_ text: String) -> [String] {
+    var parts: [String] = []
+    var current = ""
+    var rest = text[...]
+    while let c = rest.first {
+      if rest.hasPrefix("[*]") {
+        if !current.isEmpty { parts.append(current) }
+        current = ""
+        parts.append("[*]")
+        rest = rest.dropFirst(3)
+        if rest.first == "." { rest = rest.dropFirst() }
+      } else if rest.hasPrefix("[\""), let end = rest.range(of: "\"]") {
+        if !current.isEmpty { parts.append(current) }
+        current = ""
+        parts.append(String(rest[rest.index(rest.startIndex, offsetBy: 2)..<end.lowerBound]))
+        rest = rest[end.upperBound...]
+        if rest.first == "." { rest = rest.dropFirst() }
+      } else if c == "." {
+        if !current.isEmpty { parts.append(current) }
+        current = ""
+        rest = rest.dropFirst()
+      } else {
+        current.append(c)
+        rest = rest.dropFirst()
+      }
+    }
+    if !current.isEmpty { parts.append(current) }
+    return parts
+  }
+
+  /// Every value at the path below `value`; absent ones are left out.
+  func values(below value: Value) -> [Value] {
+    var result: [Value] = []
+    collect(value, 0, &result)
+    return result
+  }
+
+  private func collect(_ value: Value, _ index: Int, _ result: inout [Value]) {
+    guard index < nodes.count else {
+      if !value.isNull { result.append(value) }
+      return
+    }
+    switch nodes[index].step {
+    case .field(let name): collect(value[name], index + 1, &result)
+    case .each:
+      if case .array(let array) = value {
+        for element in array { collect(element, index + 1, &result) }
+      } else if case .object(let object) = value {
+        for member in object.members { collect(member.value, index + 1, &result) }
+      }
+    }
+  }
+
+  func first(below value: Value) -> Value {
+    var value = value
+    for node in nodes {
+      guard case .field(let name) = node.step else { return values(below: value).first ?? .null }
+      value = value[name]
+      if value.isNull { return .null }
+    }
+    return value
+  }
+}
+
+extension Substring {
+  fileprivate func range(of needle: String) -> Range<Index>? {
+    var i = startIndex
+    while i < endIndex {
+      if self[i...].hasPrefix(needle) { return i..<index(i, offsetBy: needle.count) }
+      i = index(after: i)
+    }
+    return nil
+  }
+}
+
+/// When a rule holds.
+indirect enum RuleCondition: Sendable {
+  case set(RulePath)
+  case unset(RulePath)
+  case isTrue(RulePath)
+  case oneOf(RulePath, [Value])
+  case count(RulePath, String, Int64)
+  case contains(RulePath, Value)
+  case prefix(RulePath, String)
+  case compare(RulePath, String, Double)
+  case changed(RulePath)
+  case all([RuleCondition])
+  case any([RuleCondition])
+  case not(RuleCondition)
+  case old(RuleCondition)
+  case pod(RuleCondition)
+  case root(String)
+  case scope(String)
+  /// Something that this server never is or has.
+  case never
+
+  init(_ value: Value, _ table: SchemaTable, _ type: Shape?) {
+    let members = value.object?.members ?? []
+    guard members.count == 1 else {
+      self = .all(members.map { RuleCondition(.object(Object([$0])), table, type) })
+      return
+    }
+    let (key, argument) = (members[0].key, members[0].value)
+    let path = { (text: Value) in RulePath(text.string ?? "", table: table, type: type) }
+    switch key {
+    case "set": self = .set(path(argument))
+    case "unset": self = .unset(path(argument))
+    case "true": self = .isTrue(path(argument))
+    case "eq": self = .oneOf(path(argument[0]), [argument[1]])
+    case "in": self = .oneOf(path(argument[0]), argument[1].array ?? [])
+    case "count": self = .count(path(argument[0]), argument[1].string ?? "", argument[2].int ?? 0)
+    case "contains": self = .contains(path(argument[0]), argument[1])
+    case "prefix": self = .prefix(path(argument[0]), argument[1].string ?? "")
+    case "compare": self = .compare(path(argument[0]), argument[1].string ?? "", argument[2].double ?? 0)
+    case "changed": self = .changed(path(argument))
+    case "all": self = .all((argument.array ?? []).map { RuleCondition($0, table, type) })
+    case "any": self = .any((argument.array ?? []).map { RuleCondition($0, table, type) })
+    case "not": self = .not(RuleCondition(argument, table, type))
+    case "old": self = .old(RuleCondition(argument, table, type))
+    case "pod": self = .pod(RuleCondition(argument, table, nil))
+    case "root": self = .root(argument.string ?? "")
+    case "scope": self = .scope(argument.string ?? "")
+    default: self = .never
+    }
+  }
+}
