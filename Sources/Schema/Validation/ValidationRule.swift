@@ -45,6 +45,17 @@ struct ValidationRule: Sendable {
   var keysIn: String
   var fields: [RulePath]
   var custom: CustomRule?
+  /// The field without which the rule finds nothing.
+  var decisive: String?
+
+  /// Whether an absent value, and everything below it, is fine.
+  var passesAbsent: Bool {
+    switch kind {
+    case .required, .exactlyOne, .atLeastOne, .immutable, .mutableOnly, .notDecreased, .cel, .custom, .skip, .useType: false
+    case .unique: across.isEmpty
+    default: !empty
+    }
+  }
 }
 
 /// Steps from a type to a value.

@@ -135,6 +135,7 @@ extension ValidationRule {
     if kind == .use { name = row["set"].string ?? "" }
     if kind == .useAs { sign = row["as"].string ?? "" }
     if kind == .use, let names = row["names"].string { format = RuleFormat(rawValue: names) }
+    if passesAbsent, case .field(let first)? = self.path.nodes.first?.step { decisive = first }
     custom = kind == .custom ? CustomRules.code["\(section)|\(text)|\(row["does"].string ?? "")"] : nil
   }
 

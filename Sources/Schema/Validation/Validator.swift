@@ -55,7 +55,9 @@ final class Validator {
   var isMain: Bool { bit & 3 != 0 }
 
   func run() {
-    if let set = rules.sets["objectMeta"] {
+    // Reviews and the like have no name: nothing of their metadata is checked here.
+    let isNamed = rules.names[kind.typeName].map { $0.format != nil } ?? true
+    if isNamed, let set = rules.sets["objectMeta"] {
       path = [.field("metadata")]
       apply(set, root["metadata"], oldRoot?["metadata"] ?? .null, isAllowed: false)
       path = []
@@ -115,6 +117,8 @@ final class Validator {
   /// - Parameter isAllowed: whether rules that name no operation hold.
   private func apply(_ list: [ValidationRule], _ value: Value, _ old: Value, isAllowed: Bool) {
     for rule in list {
+      // Most fields of most objects are absent: this look-up ends most rules.
+      if let first = rule.decisive, value[first].isNull { continue }
       if let on = rule.on {
         guard on & bit != 0 else { continue }
       } else if !isAllowed {
@@ -139,7 +143,7 @@ final class Validator {
     case .isTrue(let path): return path.first(below: value).bool == true
     case .oneOf(let path, let values):
       let found = path.first(below: value)
-      return values.contains { $0 == found || found.isNull && $0.isZero }
+      return values.contains { $0 == found || found.isNull && $0 == "" }
     case .count(let path, let op, let number):
       let found = path.first(below: value)
       return Self.compare(Double(found.array?.count ?? found.object?.count ?? 0), op, Double(number))
@@ -326,7 +330,7 @@ final class Validator {
       }
     case .useType:
       guard let id = table.type(named: rule.name), let list = rules.types[id.index] else { return }
-      apply(list, value, old, isAllowed: true)
+      apply(list, RenamedFields.asCoreEvent(value), RenamedFields.asCoreEvent(old), isAllowed: true)
     case .unique: unique(rule, value, base: base)
     case .alone, .notTogether, .onePerFamily: together(rule, value, base: base)
     case .custom:
@@ -700,6 +704,20 @@ enum LabelMatch {
       default: false
       }
     }
+  }
+}
+
+/// The newer Event has other names for the fields of the older one, whose rules hold for both.
+enum RenamedFields {
+  static func asCoreEvent(_ event: Value) -> Value {
+    var event = event
+    for (new, old) in [
+      ("regarding", "involvedObject"), ("note", "message"), ("reportingController", "reportingComponent"),
+      ("deprecatedSource", "source"), ("deprecatedCount", "count"),
+    ] {
+      if let value = event.remove(new) { event[old] = value }
+    }
+    return event
   }
 }
 
