@@ -6,7 +6,9 @@ import Wire
 /// Field ownership: `metadata.managedFields` after every write, whoever made it.
 enum Ownership {
   static func record(_ object: inout Value, old: Value?, _ context: WriteContext) {
-    if let old { object["metadata"]["managedFields"] = old["metadata"]["managedFields"] }
-    if object["metadata"]["managedFields"].array?.isEmpty != false { object["metadata"].remove("managedFields") }
+    let control = context.controlPlane
+    control.schema.updateManagedFields(
+      old: old, new: &object, kind: control.storageKind(context.kind), subresource: context.request.subresource ?? "",
+      manager: context.request.options.fieldManager, now: context.now.description)
   }
 }
