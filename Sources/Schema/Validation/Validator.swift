@@ -102,6 +102,7 @@ final class Validator {
         if isRoot, isMain, field.name == "status" { continue }
         if isRoot, field.name == "metadata" { continue }
         var member = value[field.name]
+        if shape.name == "apps/v1.StatefulSetSpec", field.name == "template" { member = Self.withClaims(value) }
         if member.isNull {
           guard !field.isPointer, table.shape(field.type).kind == .object else { continue }
           member = .emptyObject
@@ -113,6 +114,23 @@ final class Validator {
     default: return
     }
   }
+
+  /// A stateful set's template as its pods will be: its claims are volumes.
+  private static func withClaims(_ spec: Value) -> Value {
+    var template = spec["template"]
+    for claim in spec["volumeClaimTemplates"].array ?? [] {
+      guard let name = claim["metadata"]["name"].string, !name.isEmpty else { continue }
+      let volumes = template["spec"]["volumes"]
+      if volumes.array?.contains(where: { $0["name"].string == name }) == true { continue }
+      template["spec"]["volumes"].append(["name": .string(name), "persistentVolumeClaim": ["claimName": .string(name)]])
+    }
+    return template
+  }
+
+  /// Kinds whose finalizers need no domain.
+  private static let freeFinalizers: Set<String> = [
+    "coordination.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io",
+  ]
 
   /// - Parameter isAllowed: whether rules that name no operation hold.
   private func apply(_ list: [ValidationRule], _ value: Value, _ old: Value, isAllowed: Bool) {
@@ -411,6 +429,12 @@ final class Validator {
     case .totalSize: totalSize(rule, value, base: base)
     case .exactlyOne, .atMostOne, .atLeastOne: members(rule, value, base: base)
     case .immutable:
+      // The template of a job that never started is still to be made.
+      if kind.typeName == "batch/v1.Job", rule.path.text == "spec.template", let oldRoot, oldRoot["spec"]["suspend"].bool == true,
+        oldRoot["status"]["startTime"].isNull
+      {
+        return
+      }
       if oldRoot != nil, !Self.isSame(value, old) {
         report(rule, base: base, value, rule.message.isEmpty ? "field is immutable" : rule.message)
       }
@@ -473,6 +497,8 @@ final class Validator {
 
   private func format(_ rule: ValidationRule, _ value: Value, base: Int, more: [FieldStep]) {
     guard let format = rule.format else { return }
+    if format == .kubeFinalizer, Self.freeFinalizers.contains(kind.gvr.group) { return }
+    if value == "*", kind.gvr.group == "flowcontrol.apiserver.k8s.io" { return }
     if let number = value.int {
       // A port by its number, or a count beside a percentage.
       if format == .portNumberOrName, !(1...65535).contains(number) {
@@ -539,6 +565,13 @@ final class Validator {
       if let isFree = MutableFields.isFree(kind.typeName, field.text, new: value, old: old, oldRoot: oldRoot ?? .null), !isFree { continue }
       new.remove(at: field.nodes[...])
       before.remove(at: field.nodes[...])
+    }
+    if kind.typeName == "core/v1.Pod", !old["schedulingGates"].isZero {
+      // While a pod is gated it may be directed; other rules say how.
+      for path in [RulePath("nodeSelector"), RulePath("affinity.nodeAffinity")] {
+        new.remove(at: path.nodes[...])
+        before.remove(at: path.nodes[...])
+      }
     }
     if !Self.isSame(new, before) { report(rule, base: base, nil) }
   }
