@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import Network
 import RPC
+import Synchronization
 import Testing
 import Wire
 
