@@ -9,7 +9,8 @@ extension SchemaTable {
     switch (from.typeName, to.typeName) {
     case ("events/v1.Event", "core/v1.Event"): EventForms.toCore(&object)
     case ("core/v1.Event", "events/v1.Event"): EventForms.fromCore(&object)
-    case ("autoscaling/v1.HorizontalPodAutoscaler", "autoscaling/v2.HorizontalPodAutoscaler"): AutoscalerForms.toV2(&object, table: self)
+    case ("autoscaling/v1.HorizontalPodAutoscaler", "autoscaling/v2.HorizontalPodAutoscaler"):
+      AutoscalerForms.toV2(&object, table: self)
     case ("autoscaling/v2.HorizontalPodAutoscaler", "autoscaling/v1.HorizontalPodAutoscaler"): AutoscalerForms.toV1(&object)
     default: break
     }
@@ -20,7 +21,8 @@ extension SchemaTable {
 /// The two forms of an event differ in names alone.
 private enum EventForms {
   private static let names: [(core: String, events: String)] = [
-    ("involvedObject", "regarding"), ("message", "note"), ("source", "deprecatedSource"), ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("involvedObject", "regarding"), ("message", "note"), ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
     ("lastTimestamp", "deprecatedLastTimestamp"), ("count", "deprecatedCount"), ("reportingComponent", "reportingController"),
   ]
 

@@ -25,7 +25,8 @@ extension SchemaTable {
     if let expected { return try decode(bytes, encoding: encoding, type: expected.type) }
     let tree = try read(bytes, encoding: encoding)
     let parts = tree.apiVersion.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count <= 2, let kind = kind(group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: tree.kind) else {
+    guard parts.count <= 2, let kind = kind(group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: tree.kind)
+    else {
       throw DecodeError("no kind \"\(tree.kind)\" is registered for version \"\(tree.apiVersion)\"")
     }
     return try finish(tree, type: kind.type)
@@ -61,7 +62,8 @@ extension SchemaTable {
       do throws(JSONError) { tree.value = try Value(json: bytes) } catch { throw DecodeError("json: \(error)") }
     }
     guard case .object(let root) = tree.value else {
-      throw DecodeError("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct: the body is no object")
+      throw DecodeError(
+        "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct: the body is no object")
     }
     tree.apiVersion = root.text("apiVersion")
     tree.kind = root.text("kind")

@@ -15,7 +15,9 @@ struct DefaultRow: Sendable {
     if position < path.count - 1 {
       object.modify(key, making: true) { apply(to: &$0, at: position + 1) }
     } else if let i = object.index(of: key) {
-      if object.members[i].value.isNull || isForEmpty && object.members[i].value.isEmptyContainer { object.members[i].value = value }
+      if object.members[i].value.isNull || isForEmpty && object.members[i].value.isEmptyContainer {
+        object.members[i].value = value
+      }
     } else {
       object.members.append(.init(key: key, value: value))
     }
@@ -106,7 +108,9 @@ extension SchemaTable {
     var made = Value.emptyObject
     fill(&made, field.type, now: now)
     // A kind's own empty status is left to whoever writes status.
-    if field.name == "status", made.isEmptyContainer || made.object?.members.allSatisfy({ $0.value.isEmptyContainer }) == true { return }
+    if field.name == "status", made.isEmptyContainer || made.object?.members.allSatisfy({ $0.value.isEmptyContainer }) == true {
+      return
+    }
     object.members.append(.init(key: field.name, value: made))
   }
 }

@@ -52,7 +52,9 @@ enum PodDefaults {
   private static func fill(_ object: inout Object, _ key: String, _ missing: [String: Quantity]) {
     guard !missing.isEmpty else { return }
     object.modify(key, making: true) { map in
-      for (resource, quantity) in missing.sorted(by: { $0.key < $1.key }) { map.setDefault(resource, .string(quantity.description)) }
+      for (resource, quantity) in missing.sorted(by: { $0.key < $1.key }) {
+        map.setDefault(resource, .string(quantity.description))
+      }
     }
   }
 

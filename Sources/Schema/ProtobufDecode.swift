@@ -158,10 +158,14 @@ extension SchemaTable {
     let envelope = try ProtobufEnvelope(Array(raw))
     let parts = envelope.apiVersion.split(separator: "/").map(String.init)
     let kind = kind(group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: envelope.kind)
-    guard let kind, depth < 8 else { throw DecodeError("embedded object: no kind \"\(envelope.kind)\" in \"\(envelope.apiVersion)\"") }
+    guard let kind, depth < 8 else {
+      throw DecodeError("embedded object: no kind \"\(envelope.kind)\" in \"\(envelope.apiVersion)\"")
+    }
     var object: Object = ["kind": .string(envelope.kind), "apiVersion": .string(envelope.apiVersion)]
     let shape = shape(kind.type)
-    try withReadable(envelope.raw) { buffer throws(DecodeError) in try read(buffer, shape, shape.wire, into: &object, depth: depth + 1) }
+    try withReadable(envelope.raw) { buffer throws(DecodeError) in
+      try read(buffer, shape, shape.wire, into: &object, depth: depth + 1)
+    }
     return .object(object)
   }
 

@@ -9,7 +9,8 @@ extension SchemaTable {
 
   /// The protobuf body of any value whose type the table knows: Status, Scale, TokenRequest, a list that was built.
   package func encodeProtobuf(_ value: Value, type: TypeID, apiVersion: String, kind: String) -> [UInt8] {
-    ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: protobufMessage(value.jsonBytes, type: type, resourceVersion: nil)).bytes
+    ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: protobufMessage(value.jsonBytes, type: type, resourceVersion: nil))
+      .bytes
   }
 
   /// An object's message alone, as an item of a list has it.

@@ -111,7 +111,9 @@ private struct Pruner {
     case .time, .microTime: try time(&value, isMicro: shape.kind == .microTime)
     case .duration:
       guard case .string(let text) = value else { throw mismatch(value, "string") }
-      guard let duration = GoDuration(text) else { throw DecodeError("time: invalid duration \"\(text.prefix(64))\" (field \(pathText))") }
+      guard let duration = GoDuration(text) else {
+        throw DecodeError("time: invalid duration \"\(text.prefix(64))\" (field \(pathText))")
+      }
       value = .string(duration.description)
     case .rawExtension, .rawJSON: break
     case .objectOrArray, .objectOrBool, .objectOrStrings: try eitherForm(&value, shape)

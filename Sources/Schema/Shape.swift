@@ -126,7 +126,8 @@ package final class Field: Sendable {
 
   init(
     name: String, goName: String, number: Int, type: TypeID, omitsEmpty: Bool, isPointer: Bool, isRequired: Bool, isAtomic: Bool,
-    listType: String, listMapKeys: [String], patchStrategies: [String], patchMergeKey: String, markerDefault: Value?, isWrittenAbsent: Bool
+    listType: String, listMapKeys: [String], patchStrategies: [String], patchMergeKey: String, markerDefault: Value?,
+    isWrittenAbsent: Bool
   ) {
     self.name = name
     self.goName = goName

@@ -35,7 +35,8 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
     guard bytes.count >= 20, bytes[4] == 45, bytes[7] == 45, bytes[10] | 32 == 116, bytes[13] == 58, bytes[16] == 58,
       let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), let hour = number(11, 2),
       let minute = number(14, 2),
-      let second = number(17, 2), (1...12).contains(month), (1...Self.length(ofMonth: month, year)).contains(day), hour < 24, minute < 60, second < 61
+      let second = number(17, 2), (1...12).contains(month), (1...Self.length(ofMonth: month, year)).contains(day), hour < 24,
+      minute < 60, second < 61
     else { return nil }
     var i = 19
     var micro = 0

@@ -26,14 +26,32 @@ import Wire
     arguments: [
       (#"{"status":{"phase":"Pending"}}"#, "Pending", "0/1"),
       (#"{"status":{"phase":"Failed","reason":"Evicted"}}"#, "Evicted", "0/1"),
-      (#"{"status":{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"SchedulingGated"}]}}"#, "SchedulingGated", "0/1"),
-      (#"{"status":{"phase":"Running","containerStatuses":[{"state":{"waiting":{"reason":"CrashLoopBackOff"}},"restartCount":4}]}}"#, "CrashLoopBackOff", "0/1"),
-      (#"{"status":{"phase":"Failed","containerStatuses":[{"state":{"terminated":{"exitCode":1,"reason":"Error"}}}]}}"#, "Error", "0/1"),
-      (#"{"status":{"phase":"Failed","containerStatuses":[{"state":{"terminated":{"exitCode":137,"signal":9}}}]}}"#, "Signal:9", "0/1"),
+      (
+        #"{"status":{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"SchedulingGated"}]}}"#,
+        "SchedulingGated", "0/1"
+      ),
+      (
+        #"{"status":{"phase":"Running","containerStatuses":[{"state":{"waiting":{"reason":"CrashLoopBackOff"}},"restartCount":4}]}}"#,
+        "CrashLoopBackOff", "0/1"
+      ),
+      (
+        #"{"status":{"phase":"Failed","containerStatuses":[{"state":{"terminated":{"exitCode":1,"reason":"Error"}}}]}}"#, "Error",
+        "0/1"
+      ),
+      (
+        #"{"status":{"phase":"Failed","containerStatuses":[{"state":{"terminated":{"exitCode":137,"signal":9}}}]}}"#, "Signal:9",
+        "0/1"
+      ),
       (#"{"status":{"phase":"Pending","initContainerStatuses":[{"state":{"running":{}}}]}}"#, "Init:0/1", "0/1"),
-      (#"{"status":{"phase":"Pending","initContainerStatuses":[{"state":{"waiting":{"reason":"ImagePullBackOff"}}}]}}"#, "Init:ImagePullBackOff", "0/1"),
+      (
+        #"{"status":{"phase":"Pending","initContainerStatuses":[{"state":{"waiting":{"reason":"ImagePullBackOff"}}}]}}"#,
+        "Init:ImagePullBackOff", "0/1"
+      ),
       (#"{"status":{"phase":"Running"},"metadata":{"deletionTimestamp":"2026-11-25T08:13:23Z"}}"#, "Terminating", "0/1"),
-      (#"{"status":{"phase":"Succeeded","containerStatuses":[{"state":{"terminated":{"exitCode":0,"reason":"Completed"}}}]}}"#, "Completed", "0/1"),
+      (
+        #"{"status":{"phase":"Succeeded","containerStatuses":[{"state":{"terminated":{"exitCode":0,"reason":"Completed"}}}]}}"#,
+        "Completed", "0/1"
+      ),
     ])
   func status(json: String, status: String, ready: String) throws {
     let spec = #"{"spec":{"containers":[{"name":"a"}],"initContainers":[{"name":"i"}]},"# + json.dropFirst()
@@ -68,18 +86,26 @@ import Wire
     let node = try cells(
       #"{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}},"spec":{"unschedulable":true},"status":{"conditions":[{"type":"Ready","status":"True"}],"addresses":[{"type":"InternalIP","address":"10.0.0.2"}],"nodeInfo":{"kubeletVersion":"v1.36.0"}}}"#,
       "nodes")
-    #expect(node["Status"] == "Ready,SchedulingDisabled" && node["Roles"] == "control-plane" && node["Internal-IP"] == "10.0.0.2" && node["External-IP"] == "<none>")
-    let job = try cells(#"{"spec":{"completions":2},"status":{"succeeded":1,"startTime":"2026-11-25T08:13:00Z"}}"#, "jobs", group: "batch")
+    #expect(
+      node["Status"] == "Ready,SchedulingDisabled" && node["Roles"] == "control-plane" && node["Internal-IP"] == "10.0.0.2"
+        && node["External-IP"] == "<none>")
+    let job = try cells(
+      #"{"spec":{"completions":2},"status":{"succeeded":1,"startTime":"2026-11-25T08:13:00Z"}}"#, "jobs", group: "batch")
     #expect(job["Status"] == "Running" && job["Completions"] == "1/2" && job["Duration"] == "23s")
     let event = try cells(
       #"{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"message":" text\n","reason":"r","lastTimestamp":"2026-11-25T08:13:13Z","source":{"component":"kubelet","host":"n"}}"#,
       "events")
-    #expect(event["Last Seen"] == "10s" && event["Object"] == "pod/p" && event["Message"] == "text" && event["Source"] == "kubelet, n" && event["Count"] == 1)
+    #expect(
+      event["Last Seen"] == "10s" && event["Object"] == "pod/p" && event["Message"] == "text" && event["Source"] == "kubelet, n"
+        && event["Count"] == 1)
     let autoscaler = try cells(
       #"{"spec":{"maxReplicas":3,"scaleTargetRef":{"kind":"Deployment","name":"d"},"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"averageUtilization":80}}}]}}"#,
       "horizontalpodautoscalers", group: "autoscaling", version: "v2")
-    #expect(autoscaler["Targets"] == "cpu: <unknown>/80%" && autoscaler["Reference"] == "Deployment/d" && autoscaler["MinPods"] == "<unset>")
-    let role = try cells(#"{"metadata":{"name":"r","creationTimestamp":"2026-11-25T08:13:13Z"}}"#, "roles", group: "rbac.authorization.k8s.io")
+    #expect(
+      autoscaler["Targets"] == "cpu: <unknown>/80%" && autoscaler["Reference"] == "Deployment/d"
+        && autoscaler["MinPods"] == "<unset>")
+    let role = try cells(
+      #"{"metadata":{"name":"r","creationTimestamp":"2026-11-25T08:13:13Z"}}"#, "roles", group: "rbac.authorization.k8s.io")
     #expect(role["Created At"] == "2026-11-25T08:13:13Z")
   }
 
@@ -90,22 +116,29 @@ import Wire
       let bytes = Array("{}".utf8)
       let cells = try bytes.withUnsafeBufferPointer { try tape.read($0) { table.cells(kind, $0, now: now) } }
       #expect(cells.count == table.columns(kind).count)
-      for (column, cell) in zip(table.columns(kind), cells) where !["Age", "Created At"].contains(column.name) { #expect(!cell.isNull, "\(kind.kind) \(column.name)") }
+      for (column, cell) in zip(table.columns(kind), cells) where !["Age", "Created At"].contains(column.name) {
+        #expect(!cell.isNull, "\(kind.kind) \(column.name)")
+      }
     }
   }
 
   @Test("fields that selectors may name, and the text they compare")
   func selectors() throws {
     let pods = try kind("pods")
-    #expect(table.isSelectable("spec.nodeName", pods) && table.isSelectable("metadata.namespace", pods) && !table.isSelectable("spec.x", pods))
+    #expect(
+      table.isSelectable("spec.nodeName", pods) && table.isSelectable("metadata.namespace", pods)
+        && !table.isSelectable("spec.x", pods))
     #expect(try !table.isSelectable("metadata.namespace", kind("nodes")))
     var tape = JSONTape()
     let bytes = Array(#"{"metadata":{"name":"p"},"spec":{"nodeName":"n"},"status":{"podIPs":[{"ip":"1"}]}}"#.utf8)
     try bytes.withUnsafeBufferPointer {
       try tape.read($0) { view in
-        #expect(table.selectableValue("spec.nodeName", pods, view) == "n" && table.selectableValue("status.podIP", pods, view) == "1")
-        #expect(table.selectableValue("spec.hostNetwork", pods, view) == "false" && table.selectableValue("spec.host", pods, view) == "n")
-        #expect(table.selectableValue("metadata.name", pods, view) == "p" && table.selectableValue("status.phase", pods, view) == "")
+        #expect(
+          table.selectableValue("spec.nodeName", pods, view) == "n" && table.selectableValue("status.podIP", pods, view) == "1")
+        #expect(
+          table.selectableValue("spec.hostNetwork", pods, view) == "false" && table.selectableValue("spec.host", pods, view) == "n")
+        #expect(
+          table.selectableValue("metadata.name", pods, view) == "p" && table.selectableValue("status.phase", pods, view) == "")
       }
     }
   }

@@ -7,7 +7,8 @@ import Wire
   func events() throws {
     let (modern, core) = (try kind("events", group: "events.k8s.io"), try kind("events"))
     let value: Value = [
-      "metadata": ["name": "e"], "eventTime": "2026-11-25T07:13:23.000000Z", "regarding": ["kind": "Pod", "name": "p"], "note": "text",
+      "metadata": ["name": "e"], "eventTime": "2026-11-25T07:13:23.000000Z", "regarding": ["kind": "Pod", "name": "p"],
+      "note": "text",
       "reportingController": "c", "deprecatedCount": 2, "deprecatedSource": ["component": "x"], "type": "Normal", "reason": "r",
     ]
     var converted = value
@@ -21,7 +22,10 @@ import Wire
 
   @Test("an autoscaler in v1 keeps what only v2 can say in annotations, and gives it back")
   func autoscalers() throws {
-    let (v1, v2) = (try kind("horizontalpodautoscalers", group: "autoscaling"), try kind("horizontalpodautoscalers", group: "autoscaling", version: "v2"))
+    let (v1, v2) = (
+      try kind("horizontalpodautoscalers", group: "autoscaling"),
+      try kind("horizontalpodautoscalers", group: "autoscaling", version: "v2")
+    )
     let value: Value = [
       "metadata": ["name": "h"],
       "spec": [
@@ -32,9 +36,17 @@ import Wire
           ["type": "Pods", "pods": ["metric": ["name": "rps"], "target": ["type": "AverageValue", "averageValue": "10"]]],
           [
             "type": "Object",
-            "object": ["metric": ["name": "q"], "describedObject": ["kind": "Ingress", "name": "i"], "target": ["type": "Value", "value": "2k"]],
+            "object": [
+              "metric": ["name": "q"], "describedObject": ["kind": "Ingress", "name": "i"],
+              "target": ["type": "Value", "value": "2k"],
+            ],
           ],
-          ["type": "External", "external": ["metric": ["name": "x", "selector": ["matchLabels": ["a": "b"]]], "target": ["type": "Value", "value": "3"]]],
+          [
+            "type": "External",
+            "external": [
+              "metric": ["name": "x", "selector": ["matchLabels": ["a": "b"]]], "target": ["type": "Value", "value": "3"],
+            ],
+          ],
         ], "behavior": ["scaleDown": ["stabilizationWindowSeconds": 10]],
       ],
       "status": [
@@ -53,9 +65,15 @@ import Wire
 
   @Test("an annotation that is no JSON harms nobody")
   func hostile() throws {
-    let (v1, v2) = (try kind("horizontalpodautoscalers", group: "autoscaling"), try kind("horizontalpodautoscalers", group: "autoscaling", version: "v2"))
+    let (v1, v2) = (
+      try kind("horizontalpodautoscalers", group: "autoscaling"),
+      try kind("horizontalpodautoscalers", group: "autoscaling", version: "v2")
+    )
     for text in ["{", "[1,2]", #"[{"type":"Pods","pods":7}]"#, "7"] {
-      var value: Value = ["metadata": ["name": "h", "annotations": ["autoscaling.alpha.kubernetes.io/metrics": .string(text)]], "spec": ["maxReplicas": 5]]
+      var value: Value = [
+        "metadata": ["name": "h", "annotations": ["autoscaling.alpha.kubernetes.io/metrics": .string(text)]],
+        "spec": ["maxReplicas": 5],
+      ]
       table.convert(&value, from: v1, to: v2)
       #expect(value["spec"]["maxReplicas"] == 5)
     }

@@ -19,16 +19,30 @@ import Wire
   @Test(
     "a value of another type is refused with its field, as Go words it",
     arguments: [
-      (#"{"spec":{"replicas":"3"}}"#, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
-      (#"{"spec":{"replicas":1.5}}"#, "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
-      (#"{"spec":{"replicas":3000000000}}"#, "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"),
-      (#"{"metadata":{"labels":{"a":1}}}"#, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
+      (
+        #"{"spec":{"replicas":"3"}}"#,
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+      ),
+      (
+        #"{"spec":{"replicas":1.5}}"#,
+        "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"
+      ),
+      (
+        #"{"spec":{"replicas":3000000000}}"#,
+        "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"
+      ),
+      (
+        #"{"metadata":{"labels":{"a":1}}}"#,
+        "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"
+      ),
       (#"{"spec":[]}"#, "json: cannot unmarshal array into Go struct field Deployment.spec of type v1.DeploymentSpec"),
       (
         #"{"spec":{"template":{"spec":{"containers":{}}}}}"#,
         "json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container"
       ),
-      (#"{"spec":{"paused":"true"}}"#, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.paused of type bool"),
+      (
+        #"{"spec":{"paused":"true"}}"#, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.paused of type bool"
+      ),
     ])
   func mismatch(json: String, message: String) throws {
     #expect(throws: DecodeError(message)) { try decode(json, kind("deployments", group: "apps")) }
@@ -40,12 +54,15 @@ import Wire
       #"{"metadata":{"name":"","labels":null},"spec":{"replicas":0,"minReadySeconds":0,"paused":false,"template":{"spec":{"terminationGracePeriodSeconds":0,"dnsPolicy":"","containers":[null]}}}}"#,
       kind("deployments", group: "apps"))
     #expect(
-      decoded.value == ["metadata": [:], "spec": ["replicas": 0, "template": ["spec": ["terminationGracePeriodSeconds": 0, "containers": [[:]]]]]])
+      decoded.value == [
+        "metadata": [:], "spec": ["replicas": 0, "template": ["spec": ["terminationGracePeriodSeconds": 0, "containers": [[:]]]]],
+      ])
   }
 
   @Test("quantities, times and bytes come out in their one form")
   func scalars() throws {
-    let secret = try decode(#"{"data":{"a":"aGVs\nbG8="},"metadata":{"creationTimestamp":"2026-11-25T08:13:23+01:00"}}"#, kind("secrets"))
+    let secret = try decode(
+      #"{"data":{"a":"aGVs\nbG8="},"metadata":{"creationTimestamp":"2026-11-25T08:13:23+01:00"}}"#, kind("secrets"))
     #expect(secret.value == ["data": ["a": "aGVsbG8="], "metadata": ["creationTimestamp": "2026-11-25T07:13:23Z"]])
     let lease = try decode(#"{"spec":{"renewTime":"2026-11-25T07:13:23.5Z"}}"#, kind("leases", group: "coordination.k8s.io"))
     #expect(lease.value == ["spec": ["renewTime": "2026-11-25T07:13:23.500000Z"]])
@@ -77,7 +94,8 @@ import Wire
   @Test("types that are no resources: options, scale, eviction with nested kinds")
   func options() throws {
     let type = try #require(table.type(named: "policy/v1.Eviction"))
-    let json = #"{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"p"},"deleteOptions":{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}}"#
+    let json =
+      #"{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"p"},"deleteOptions":{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}}"#
     let decoded = try table.decode(Array(json.utf8), encoding: .json, type: type)
     #expect(decoded.strictErrors.isEmpty)
     #expect(decoded.value["deleteOptions"]["gracePeriodSeconds"].int == 0)

@@ -11,7 +11,8 @@ import Wire
 
   @Test("a pod gets upstream's defaults, emitted in upstream's order")
   func pod() throws {
-    let json = #"{"kind":"Pod","apiVersion":"v1","spec":{"containers":[{"image":"nginx","name":"a","resources":{"limits":{"cpu":"0.5"}}}]},"metadata":{"name":"p"}}"#
+    let json =
+      #"{"kind":"Pod","apiVersion":"v1","spec":{"containers":[{"image":"nginx","name":"a","resources":{"limits":{"cpu":"0.5"}}}]},"metadata":{"name":"p"}}"#
     #expect(
       try canonical(json, kind("pods"))
         == #"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"a","image":"nginx","resources":{"limits":{"cpu":"500m"},"requests":{"cpu":"500m"}},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","imagePullPolicy":"Always"}],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst","securityContext":{},"schedulerName":"default-scheduler","enableServiceLinks":true},"status":{}}"#
@@ -73,11 +74,14 @@ import Wire
     #expect(set["volumeClaimTemplates"][0]["status"]["phase"] == "Pending")
     let daemon = try defaulted(#"{"spec":{}}"#, kind("daemonsets", group: "apps"))["spec"]
     #expect(daemon["updateStrategy"] == ["type": "RollingUpdate", "rollingUpdate": ["maxUnavailable": 1, "maxSurge": 0]])
-    let job = try defaulted(#"{"spec":{"template":{"metadata":{"labels":{"a":"b"}}},"backoffLimitPerIndex":1}}"#, kind("jobs", group: "batch"))
+    let job = try defaulted(
+      #"{"spec":{"template":{"metadata":{"labels":{"a":"b"}}},"backoffLimitPerIndex":1}}"#, kind("jobs", group: "batch"))
     #expect(job["spec"]["completions"] == 1 && job["spec"]["parallelism"] == 1 && job["spec"]["backoffLimit"] == 2_147_483_647)
     #expect(job["metadata"]["labels"] == ["a": "b"] && job["spec"]["podReplacementPolicy"] == "TerminatingOrFailed")
     let controller = try defaulted(#"{"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}}"#, kind("replicationcontrollers"))
-    #expect(controller["spec"]["selector"] == ["a": "b"] && controller["metadata"]["labels"] == ["a": "b"] && controller["spec"]["replicas"] == 1)
+    #expect(
+      controller["spec"]["selector"] == ["a": "b"] && controller["metadata"]["labels"] == ["a": "b"]
+        && controller["spec"]["replicas"] == 1)
   }
 
   @Test("services by type")
@@ -86,7 +90,8 @@ import Wire
     #expect(balanced["ports"][0]["targetPort"] == "http" && balanced["ports"][1]["targetPort"] == 9090)
     #expect(balanced["sessionAffinityConfig"] == ["clientIP": ["timeoutSeconds": 10800]])
     #expect(balanced["externalTrafficPolicy"] == "Cluster" && balanced["allocateLoadBalancerNodePorts"] == true)
-    let plain = try defaulted(#"{"spec":{"sessionAffinity":"None","sessionAffinityConfig":{},"ports":[{"port":80}]}}"#, kind("services"))["spec"]
+    let plain = try defaulted(
+      #"{"spec":{"sessionAffinity":"None","sessionAffinityConfig":{},"ports":[{"port":80}]}}"#, kind("services"))["spec"]
     #expect(plain["type"] == "ClusterIP" && plain["internalTrafficPolicy"] == "Cluster" && plain["externalTrafficPolicy"].isNull)
     #expect(plain["sessionAffinityConfig"].isNull)
     let external = try defaulted(#"{"spec":{"type":"ExternalName","externalName":"x"}}"#, kind("services"))["spec"]
@@ -99,27 +104,35 @@ import Wire
     #expect(namespace["metadata"]["labels"] == ["kubernetes.io/metadata.name": "n"] && namespace["status"]["phase"] == "Active")
     let node = try defaulted(#"{"status":{"capacity":{"cpu":"4"}}}"#, kind("nodes"))
     #expect(node["status"]["allocatable"] == ["cpu": "4"])
-    let limits = try defaulted(#"{"spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"}}]}}"#, kind("limitranges"))
+    let limits = try defaulted(
+      #"{"spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"}}]}}"#, kind("limitranges"))
     #expect(limits["spec"]["limits"][0]["default"] == ["cpu": "2"])
     #expect(limits["spec"]["limits"][0]["defaultRequest"] == ["cpu": "2", "memory": "1Mi"])
-    let policy = try defaulted(#"{"spec":{"egress":[{"ports":[{"port":53}]}]}}"#, kind("networkpolicies", group: "networking.k8s.io"))
+    let policy = try defaulted(
+      #"{"spec":{"egress":[{"ports":[{"port":53}]}]}}"#, kind("networkpolicies", group: "networking.k8s.io"))
     #expect(policy["spec"]["policyTypes"] == ["Ingress", "Egress"] && policy["spec"]["egress"][0]["ports"][0]["protocol"] == "TCP")
     let binding = try defaulted(
       #"{"roleRef":{"kind":"Role","name":"r"},"subjects":[{"kind":"User","name":"u"},{"kind":"ServiceAccount","name":"s"}]}"#,
       kind("rolebindings", group: "rbac.authorization.k8s.io"))
     #expect(binding["roleRef"]["apiGroup"] == "rbac.authorization.k8s.io" && binding["subjects"][1]["apiGroup"].isNull)
     #expect(binding["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io")
-    let autoscaler = try defaulted(#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":10}}}}"#, kind("horizontalpodautoscalers", group: "autoscaling", version: "v2"))["spec"]
+    let autoscaler = try defaulted(
+      #"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":10}}}}"#,
+      kind("horizontalpodautoscalers", group: "autoscaling", version: "v2"))["spec"]
     #expect(autoscaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 80)
-    #expect(autoscaler["behavior"]["scaleUp"]["policies"].array?.count == 2 && autoscaler["behavior"]["scaleDown"]["selectPolicy"] == "Max")
+    #expect(
+      autoscaler["behavior"]["scaleUp"]["policies"].array?.count == 2
+        && autoscaler["behavior"]["scaleDown"]["selectPolicy"] == "Max")
     let definition = try defaulted(Manifests.definition, kind("customresourcedefinitions", group: "apiextensions.k8s.io"))
     #expect(definition["spec"]["names"]["listKind"] == "CronList" && definition["spec"]["names"]["singular"] == "cron")
     #expect(definition["spec"]["conversion"] == ["strategy": "None"] && definition["status"]["storedVersions"] == ["v1"])
     let slice = try defaulted(
-      #"{"spec":{"devices":[{"name":"d","taints":[{"key":"k","effect":"NoSchedule"}]}]}}"#, kind("resourceslices", group: "resource.k8s.io"),
+      #"{"spec":{"devices":[{"name":"d","taints":[{"key":"k","effect":"NoSchedule"}]}]}}"#,
+      kind("resourceslices", group: "resource.k8s.io"),
       now: Timestamp(seconds: 0))
     #expect(slice["spec"]["devices"][0]["taints"][0]["timeAdded"] == "1970-01-01T00:00:00Z")
-    let policyRule = try defaulted(Manifests.webhook, kind("validatingadmissionpolicies", group: "admissionregistration.k8s.io"))["spec"]
+    let policyRule = try defaulted(Manifests.webhook, kind("validatingadmissionpolicies", group: "admissionregistration.k8s.io"))[
+      "spec"]
     #expect(policyRule["matchConstraints"]["resourceRules"][0]["scope"] == "*" && policyRule["failurePolicy"] == "Fail")
   }
 

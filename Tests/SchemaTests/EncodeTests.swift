@@ -19,8 +19,10 @@ import Wire
 
   @Test("the order of a client's members leaves no trace")
   func order() throws {
-    let a = try canonical(#"{"metadata":{"labels":{"b":"1","a":"2"},"name":"p"},"spec":{"containers":[{"image":"i","name":"n"}]}}"#, kind("pods"))
-    let b = try canonical(#"{"spec":{"containers":[{"name":"n","image":"i"}]},"metadata":{"name":"p","labels":{"a":"2","b":"1"}}}"#, kind("pods"))
+    let a = try canonical(
+      #"{"metadata":{"labels":{"b":"1","a":"2"},"name":"p"},"spec":{"containers":[{"image":"i","name":"n"}]}}"#, kind("pods"))
+    let b = try canonical(
+      #"{"spec":{"containers":[{"name":"n","image":"i"}]},"metadata":{"name":"p","labels":{"a":"2","b":"1"}}}"#, kind("pods"))
     #expect(a == b)
     #expect(a.hasPrefix(#"{"metadata":{"name":"p","labels":{"a":"2","b":"1"}},"spec":"#))
   }
@@ -35,7 +37,9 @@ import Wire
         == #"{"metadata":{},"spec":{"volumes":[{"name":"v","emptyDir":{}}],"containers":[{"name":"n","resources":{},"securityContext":{}}]},"status":{"containerStatuses":[{"name":"n","state":{},"lastState":{},"ready":false,"restartCount":0,"image":"","imageID":""}]}}"#
     )
     let policy = try decode(#"{"spec":{"podSelector":{}}}"#, kind("networkpolicies", group: "networking.k8s.io"))
-    #expect(text(table.encode(policy.value, type: try kind("networkpolicies", group: "networking.k8s.io").type)) == #"{"metadata":{},"spec":{"podSelector":{}}}"#)
+    #expect(
+      text(table.encode(policy.value, type: try kind("networkpolicies", group: "networking.k8s.io").type))
+        == #"{"metadata":{},"spec":{"podSelector":{}}}"#)
   }
 
   @Test("the store's bytes have no kind, no apiVersion and no resourceVersion; the rest of the metadata stays")
@@ -43,7 +47,8 @@ import Wire
     let kind = try kind("configmaps")
     let value: Value = [
       "kind": "ConfigMap", "apiVersion": "v1",
-      "metadata": ["name": "c", "resourceVersion": "7", "uid": "u", "creationTimestamp": "2026-11-25T07:13:23Z"], "data": ["a": "b"],
+      "metadata": ["name": "c", "resourceVersion": "7", "uid": "u", "creationTimestamp": "2026-11-25T07:13:23Z"],
+      "data": ["a": "b"],
     ]
     let bytes = table.encodeForStorage(value, kind: kind)
     #expect(text(bytes) == #"{"metadata":{"name":"c","uid":"u","creationTimestamp":"2026-11-25T07:13:23Z"},"data":{"a":"b"}}"#)

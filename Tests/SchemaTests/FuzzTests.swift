@@ -47,11 +47,14 @@ import Wire
   @Test("mutated protobuf is refused or becomes a fixed point of emission", arguments: 0..<40)
   func protobuf(seed: Int) throws {
     var random = Random(seed: seed)
-    let bodies = try KubectlBody.all.map { body in (try kind(body.resource, group: body.group), try #require(Base64.decode(body.protobuf))) }
+    let bodies = try KubectlBody.all.map { body in
+      (try kind(body.resource, group: body.group), try #require(Base64.decode(body.protobuf)))
+    }
     var seeds = bodies
     for (group, resource, json) in Manifests.all {
       let kind = try kind(resource, group: group)
-      seeds.append((kind, table.encodeProtobuf(try decode(json, kind).value, type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind)))
+      seeds.append(
+        (kind, table.encodeProtobuf(try decode(json, kind).value, type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind)))
     }
     for _ in 0..<200 {
       let (kind, body) = seeds[random.next(seeds.count)]
@@ -67,7 +70,8 @@ import Wire
   @Test("mutated YAML is refused or understood, never a trap", arguments: 0..<20)
   func yaml(seed: Int) throws {
     var random = Random(seed: seed)
-    let text = "apiVersion: v1\nkind: Pod\nmetadata: &m {name: p, labels: {<<: {a: b}}}\nspec:\n  containers:\n  - name: a\n    args: [\"x\", *m]\n    command: |\n      a\n      b\n"
+    let text =
+      "apiVersion: v1\nkind: Pod\nmetadata: &m {name: p, labels: {<<: {a: b}}}\nspec:\n  containers:\n  - name: a\n    args: [\"x\", *m]\n    command: |\n      a\n      b\n"
     for _ in 0..<200 { _ = try? table.decode(mutated(Array(text.utf8), &random), encoding: .yaml, expected: try kind("pods")) }
   }
 }

@@ -46,13 +46,15 @@ import Wire
     let decoded = try table.decode(body, encoding: .protobuf, expected: nil)
     #expect(decoded.value["metadata"] == ["name": "c", "resourceVersion": "42", "creationTimestamp": "2026-11-25T07:13:23Z"])
     let list = table.protobufList(
-      kind: kind, metadata: ["resourceVersion": "50"], items: [table.protobufMessage(stored, kind: kind), table.protobufMessage(stored, kind: kind)])
+      kind: kind, metadata: ["resourceVersion": "50"],
+      items: [table.protobufMessage(stored, kind: kind), table.protobufMessage(stored, kind: kind)])
     let read = try table.decode(list, encoding: .protobuf, type: #require(table.type(named: "core/v1.ConfigMapList")))
     #expect(read.kind == "ConfigMapList" && read.value["metadata"]["resourceVersion"] == "50")
     #expect(read.value["items"].array?.count == 2 && read.value["items"][1]["data"]["a"] == "b")
     let frame = table.protobufWatchFrame(type: "ADDED", object: body)
     #expect(frame.prefix(4).reduce(0) { $0 << 8 | Int($1) } == frame.count - 4)
-    let event = try table.decode(Array(frame.dropFirst(4)), encoding: .protobuf, type: #require(table.type(named: "meta/v1.WatchEvent")))
+    let event = try table.decode(
+      Array(frame.dropFirst(4)), encoding: .protobuf, type: #require(table.type(named: "meta/v1.WatchEvent")))
     #expect(event.value["type"] == "ADDED" && event.value["object"]["metadata"]["name"] == "c")
   }
 
@@ -62,7 +64,8 @@ import Wire
     let unknown: [UInt8] = [0x6b, 0x38, 0x73, 0, 0x12, 5, 0xf8, 0x7f, 1, 0x0a, 0]
     #expect(try table.decode(unknown, encoding: .protobuf, type: kind.type).value == ["metadata": [:]])
     for body in [
-      [], [0x6b, 0x38, 0x73], [0x6b, 0x38, 0x73, 0, 0x12, 0xff], [0x6b, 0x38, 0x73, 0, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+      [], [0x6b, 0x38, 0x73], [0x6b, 0x38, 0x73, 0, 0x12, 0xff],
+      [0x6b, 0x38, 0x73, 0, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
       [0x6b, 0x38, 0x73, 0, 0x12, 2, 0x08, 1], [0x6b, 0x38, 0x73, 0, 0x13],
     ] as [[UInt8]] {
       #expect(throws: DecodeError.self, "\(body)") { try table.decode(body, encoding: .protobuf, type: kind.type) }

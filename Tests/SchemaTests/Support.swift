@@ -50,7 +50,8 @@ enum Manifests {
   static let service =
     #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"type":"LoadBalancer","ports":[{"name":"http","port":80,"targetPort":"http"},{"name":"metrics","port":9090}],"selector":{"app":"web"},"sessionAffinity":"ClientIP"}}"#
 
-  static let secret = #"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"z":"AA==","a":"aGVsbG8=\n"},"stringData":{"b":"c"}}"#
+  static let secret =
+    #"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"z":"AA==","a":"aGVsbG8=\n"},"stringData":{"b":"c"}}"#
 
   static let definition =
     #"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"crons.stable.example.com"},"spec":{"group":"stable.example.com","names":{"plural":"crons","kind":"Cron"},"scope":"Namespaced","versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","additionalProperties":false,"properties":{"a":{"type":"array","items":{"type":"string","default":"x","enum":["x",1,null]}},"n":{"type":"number","minimum":0.5,"exclusiveMinimum":true}}},"free":{"type":"object","additionalProperties":{"type":"string"},"x-kubernetes-preserve-unknown-fields":true}}}}}]}}"#
