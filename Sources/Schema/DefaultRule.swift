@@ -130,7 +130,7 @@ enum DefaultRule: String {
     guard object.text("type") == "Container" else { return }
     func copy(from source: String, to target: String) {
       guard let limits = object.object(source), !limits.isEmpty else { return }
-      object.modify(target, making: true) { for limit in limits.members { $0.setDefault(limit.key, limit.value) } }
+      object.modify(target, making: true) { $0.fill(from: limits.members) }
     }
     copy(from: "max", to: "default")
     copy(from: "default", to: "defaultRequest")

@@ -135,6 +135,12 @@ extension Object {
     }
   }
 
+  /// Adds the members of another object whose keys are not here. Linear, however many there are.
+  mutating func fill(from other: [Member]) {
+    let present = Set(members.lazy.filter { !$0.value.isNull }.map(\.key))
+    members.append(contentsOf: other.filter { !present.contains($0.key) })
+  }
+
   /// Changes a member that is an object in place.
   /// - Parameter making: whether it is made where it is missing; otherwise nothing happens then.
   mutating func modify(_ key: String, making: Bool = false, _ body: (inout Object) -> Void) {

@@ -21,7 +21,7 @@ enum PodDefaults {
   private static func requestLimits(_ container: inout Object) {
     container.modify("resources") { resources in
       guard let limits = resources.object("limits"), !limits.isEmpty else { return }
-      resources.modify("requests", making: true) { for limit in limits.members { $0.setDefault(limit.key, limit.value) } }
+      resources.modify("requests", making: true) { $0.fill(from: limits.members) }
     }
   }
 
@@ -43,18 +43,16 @@ enum PodDefaults {
         }
         fill(&own, "requests", missing)
       }
-      let requests = own.object("requests")
+      let requests = Set(own.object("requests")?.keys ?? [])
       guard resources.isPresent("requests") || resources.isPresent("limits") else { return }
-      fill(&own, "limits", limited.filter { $0.key.hasPrefix("hugepages-") && requests?[$0.key] == nil })
+      fill(&own, "limits", limited.filter { $0.key.hasPrefix("hugepages-") && !requests.contains($0.key) })
     }
   }
 
   private static func fill(_ object: inout Object, _ key: String, _ missing: [String: Quantity]) {
     guard !missing.isEmpty else { return }
     object.modify(key, making: true) { map in
-      for (resource, quantity) in missing.sorted(by: { $0.key < $1.key }) {
-        map.setDefault(resource, .string(quantity.description))
-      }
+      map.fill(from: missing.sorted { $0.key < $1.key }.map { Object.Member(key: $0.key, value: .string($0.value.description)) })
     }
   }
 

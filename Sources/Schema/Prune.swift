@@ -153,9 +153,8 @@ private struct Pruner {
       try prune(&member, fieldShape)
       // The last one of several counts.
       if isSecond, let earlier = object.members[..<kept].firstIndex(where: { $0.key == field.name }) {
-        object.members.remove(at: earlier)
-        object.members.insert(.init(key: "", value: .null), at: i)
         kept -= 1
+        object.members[earlier] = object.members[kept]
       }
       if member.isNull || !field.isPointer && isZero(member, fieldShape.kind) { continue }
       object.members[kept] = .init(key: field.name, value: member)
@@ -239,9 +238,17 @@ private struct Pruner {
       }
     }
     if hasDuplicates {
-      var last = Object()
-      for member in object.members { last[member.key] = member.value }
-      object = last
+      var places: [String: Int] = [:]
+      var last: [Object.Member] = []
+      for member in object.members {
+        if let place = places[member.key] {
+          last[place].value = member.value
+        } else {
+          places[member.key] = last.count
+          last.append(member)
+        }
+      }
+      object = Object(last)
     }
     value = .object(object)
   }

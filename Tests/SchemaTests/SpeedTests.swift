@@ -56,6 +56,31 @@ import Wire
   }
 }
 
+extension SpeedTests {
+  @Test("a body made to be slow is not: 100,000 duplicates, unknown fields, labels, resources")
+  func hostile() throws {
+    let kind = try kind("pods")
+    let many = 0..<100_000
+    let bodies = [
+      "{" + many.map { "\"spec\":{\"nodeName\":\"\($0)\"}" }.joined(separator: ",") + "}",
+      "{" + many.map { $0 % 2 == 0 ? "\"metadata\":null" : "\"metadata\":{}" }.joined(separator: ",") + "}",
+      "{" + many.map { "\"x\($0)\":1" }.joined(separator: ",") + "}",
+      "{\"metadata\":{\"labels\":{\"a\":\"1\",\"a\":\"2\"," + many.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}",
+      "{\"spec\":{\"containers\":[{\"resources\":{\"limits\":{" + many.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}]}}",
+    ]
+    for body in bodies {
+      let bytes = Array(body.utf8)
+      let time = try ContinuousClock().measure {
+        var decoded = try table.decode(bytes, encoding: .json, type: kind.type)
+        table.applyDefaults(&decoded.value, kind: kind)
+        _ = table.encode(decoded.value, type: kind.type)
+        #expect(decoded.strictErrors.count <= 100)
+      }
+      #expect(time < .seconds(2), "\(body.prefix(40))")
+    }
+  }
+}
+
 /// Memory of this process that is resident, in KB; 0 where the kernel does not say.
 func residentKilobytes() -> Int {
   guard let file = fopen("/proc/self/statm", "r") else { return 0 }
