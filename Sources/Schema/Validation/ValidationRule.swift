@@ -1,8 +1,8 @@
 import CTables
 import Wire
 
-/// One rule of validation.json, ready to run.
-struct ValidationRule: Sendable {
+/// One rule of validation.json, ready to run. A class, so that going over hundreds of rules copies none.
+final class ValidationRule: Sendable {
   enum Kind: String, Sendable {
     case required, forbidden, format, eachFormat, keys, `enum`, range, quantity, maxLength, maxItems, minItems, totalSize, unique
     case exactlyOne, atMostOne, atLeastOne, immutable, mutableOnly, notDecreased, compare, equals, references, disjoint, alone
@@ -18,42 +18,117 @@ struct ValidationRule: Sendable {
     var shown: Value?
   }
 
-  var kind: Kind
-  var path: RulePath
-  var error: FieldError.Kind
-  var message: String
+  let kind: Kind
+  let path: RulePath
+  let error: FieldError.Kind
+  let message: String
   /// Bits of ``ValidationOperation``; nil: create and update, or what the rule that uses this set allows.
-  var on: UInt8?
-  var when: RuleCondition?
-  var ifSet, empty, nilOnly, lower, joined, max100, perKey, wholeValue, emptyCounts, valueOmitted, valuesOnly: Bool
-  var joint, prefixMessage: String
-  var reports: String?
-  var format: RuleFormat?
-  var name: String
-  var minimum, maximum: Int64?
-  var values: [Value]
-  var prefixes: [String]
-  var shown: Value?
-  var members: [RulePath]
-  var by: [RulePath]
-  var across: [RulePath]
-  var skipZero: RulePath?
-  var others: [(isPod: Bool, path: RulePath)]
-  var op: String
-  var none, many: Choice?
-  var sign: String
-  var keysIn: String
-  var fields: [RulePath]
-  var custom: CustomRule?
+  let on: UInt8?
+  let when: RuleCondition?
+  let ifSet, empty, nilOnly, lower, joined, max100, perKey, wholeValue, emptyCounts, valueOmitted, valuesOnly: Bool
+  let joint, prefixMessage: String
+  let reports: String?
+  let format: RuleFormat?
+  let name: String
+  let minimum, maximum: Int64?
+  let values: [Value]
+  let prefixes: [String]
+  let shown: Value?
+  let members: [RulePath]
+  let by: [RulePath]
+  let across: [RulePath]
+  let skipZero: RulePath?
+  let others: [(isPod: Bool, path: RulePath)]
+  let op: String
+  let none, many: Choice?
+  let sign: String
+  let keysIn: String
+  let fields: [RulePath]
+  let custom: CustomRule?
   /// The field without which the rule finds nothing.
-  var decisive: String?
+  let decisive: String?
 
   /// Whether an absent value, and everything below it, is fine.
-  var passesAbsent: Bool {
+  private static func passesAbsent(_ kind: Kind, isAcross: Bool, empty: Bool) -> Bool {
     switch kind {
     case .required, .exactlyOne, .atLeastOne, .immutable, .mutableOnly, .notDecreased, .cel, .custom, .skip, .useType: false
-    case .unique: across.isEmpty
+    case .unique: !isAcross
     default: !empty
+    }
+  }
+
+  init?(_ row: Value, section: String, table: SchemaTable, shape: Shape?) {
+    guard let kind = Kind(rawValue: row["rule"].string ?? "") else { return nil }
+    self.kind = kind
+    let path = { (text: String) in RulePath(text, table: table, type: shape) }
+    let text = row["path"].string ?? ""
+    self.path = path(text)
+    error = FieldError.Kind(rawValue: row["error"].string ?? "") ?? Self.usualError(kind)
+    message = row["message"].string ?? ""
+    on = row["on"].string.map { $0.split(separator: ",").reduce(0) { $0 | ValidationOperation.bit(String($1)) } }
+    when = row["when"].isNull ? nil : RuleCondition(row["when"], table, shape)
+    func flag(_ name: String) -> Bool { row[name].bool ?? false }
+    ifSet = flag("ifSet")
+    empty = flag("empty")
+    nilOnly = flag("nilOnly")
+    lower = flag("lower")
+    joined = row["joined"].string != nil
+    max100 = flag("max100")
+    perKey = flag("perKey")
+    wholeValue = flag("wholeValue")
+    emptyCounts = flag("emptyCounts")
+    valueOmitted = flag("valueOmitted")
+    valuesOnly = flag("valuesOnly")
+    joint = row["joined"].string ?? ""
+    prefixMessage = row["prefixMessage"].string ?? ""
+    reports = row["reports"].string
+    format = RuleFormat(rawValue: row["format"].string ?? row["names"].string ?? "")
+    name = row["set"].string ?? row["type"].string ?? ""
+    minimum = row["min"].int
+    maximum = row["max"].int
+    values = row["values"].array ?? (row["value"].isNull ? [] : [row["value"]])
+    prefixes = (row["prefixes"].array ?? []).compactMap(\.string)
+    shown = row["shown"].isNull ? nil : row["shown"]
+    let base = text.isEmpty ? "" : text + "."
+    members = (row["members"].array ?? []).map { RulePath($0.string ?? "") }
+    by = (row["by"].array ?? []).map { RulePath($0.string ?? "") }
+    across = (row["across"].array ?? []).map { path($0.string ?? "") }
+    skipZero = row["skipZero"].string.map { RulePath($0) }
+    let targets = row["to"].array?.compactMap(\.string) ?? [row["to"].string ?? row["other"].string ?? row["selector"].string].compactMap { $0 }
+    others = targets.map { target in
+      target.hasPrefix("pod:") ? (true, RulePath(String(target.dropFirst(4)))) : (false, path(target))
+    }
+    op = row["op"].string ?? ""
+    func choice(_ name: String) -> Choice? {
+      guard let members = row[name].object else { return nil }
+      let row = Value.object(members)
+      return Choice(
+        error: FieldError.Kind(rawValue: row["error"].string ?? "") ?? .invalid, message: row["message"].string ?? "",
+        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false, shown: row["shown"].isNull ? nil : row["shown"])
+    }
+    none = choice("none")
+    many = choice("many")
+    sign = row["sign"].string ?? row["as"].string ?? ""
+    keysIn = row["keysIn"].string ?? ""
+    fields = (row["fields"].array ?? []).map { field in
+      let text = field.string ?? ""
+      return RulePath(text.hasPrefix(base) ? String(text.dropFirst(base.count)) : text)
+    }
+    decisive =
+      if Self.passesAbsent(kind, isAcross: !across.isEmpty, empty: empty), case .field(let first)? = self.path.nodes.first?.step { first } else { nil }
+    custom = kind == .custom ? CustomRules.code["\(section)|\(text)|\(row["does"].string ?? "")"] : nil
+  }
+
+  private static func usualError(_ kind: Kind) -> FieldError.Kind {
+    switch kind {
+    case .required, .atLeastOne: .required
+    case .forbidden, .mutableOnly: .forbidden
+    case .enum: .notSupported
+    case .maxLength, .totalSize: .tooLong
+    case .maxItems: .tooMany
+    case .unique: .duplicate
+    case .references: .notFound
+    default: .invalid
     }
   }
 }

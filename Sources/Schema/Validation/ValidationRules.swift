@@ -5,8 +5,18 @@ import Wire
 struct ValidationRules: Sendable {
   static let builtin = ValidationRules(table: .builtin)
 
+  /// A member below which rules may hold.
+  struct Descent: Sendable {
+    var name: String
+    var type: TypeID
+    /// A struct that Go always holds.
+    var isAlwaysThere: Bool
+  }
+
   /// By position of the shape.
-  let types: [Int32: [ValidationRule]]
+  let types: [[ValidationRule]]
+  /// By position of the shape: its members below which there are rules.
+  let descents: [[Descent]]
   let sets: [String: [ValidationRule]]
   /// By type: the format of names and the scope.
   let names: [String: (format: RuleFormat?, scope: String)]
@@ -14,8 +24,8 @@ struct ValidationRules: Sendable {
   let unenforced: [String]
   /// Formats that pass everything.
   let openFormats: Set<String>
-  /// Shapes that have rules or lead to one that has.
-  let reaching: Set<Int32>
+  /// By position of the shape: whether it has rules or leads to one that has.
+  let reaching: [Bool]
 
   init(table: SchemaTable) {
     let blob = gantry_validation_table()
@@ -47,12 +57,18 @@ struct ValidationRules: Sendable {
     for member in value["names"].object?.members ?? [] {
       names[member.key] = (RuleFormat(rawValue: member.value[0].string ?? ""), member.value[1].string ?? "")
     }
-    self.types = types
+    self.types = table.shapes.indices.map { types[Int32($0)] ?? [] }
     self.sets = sets
     self.names = names
     self.unenforced = unenforced
     self.openFormats = openFormats
-    reaching = Self.reaching(table, types)
+    let reaching = Self.reaching(table, types)
+    self.reaching = table.shapes.indices.map { reaching.contains(Int32($0)) }
+    descents = table.shapes.map { shape in
+      shape.fields.filter { reaching.contains($0.type.index) }.map {
+        Descent(name: $0.name, type: $0.type, isAlwaysThere: !$0.isPointer && table.shape($0.type).kind == .object)
+      }
+    }
   }
 
   private static func reaching(_ table: SchemaTable, _ types: [Int32: [ValidationRule]]) -> Set<Int32> {
@@ -71,84 +87,5 @@ struct ValidationRules: Sendable {
       }
     }
     return reaching
-  }
-}
-
-extension ValidationRule {
-  init?(_ row: Value, section: String, table: SchemaTable, shape: Shape?) {
-    guard let kind = Kind(rawValue: row["rule"].string ?? "") else { return nil }
-    self.kind = kind
-    let path = { (text: String) in RulePath(text, table: table, type: shape) }
-    let text = row["path"].string ?? ""
-    self.path = path(text)
-    error = FieldError.Kind(rawValue: row["error"].string ?? "") ?? Self.usualError(kind)
-    message = row["message"].string ?? ""
-    on = row["on"].string.map { $0.split(separator: ",").reduce(0) { $0 | ValidationOperation.bit(String($1)) } }
-    when = row["when"].isNull ? nil : RuleCondition(row["when"], table, shape)
-    func flag(_ name: String) -> Bool { row[name].bool ?? false }
-    ifSet = flag("ifSet")
-    empty = flag("empty")
-    nilOnly = flag("nilOnly")
-    lower = flag("lower")
-    joined = row["joined"].string != nil
-    max100 = flag("max100")
-    perKey = flag("perKey")
-    wholeValue = flag("wholeValue")
-    emptyCounts = flag("emptyCounts")
-    valueOmitted = flag("valueOmitted")
-    valuesOnly = flag("valuesOnly")
-    joint = row["joined"].string ?? ""
-    prefixMessage = row["prefixMessage"].string ?? ""
-    reports = row["reports"].string
-    format = RuleFormat(rawValue: row["format"].string ?? "")
-    name = row["set"].string ?? row["type"].string ?? row["as"].string ?? ""
-    minimum = row["min"].int
-    maximum = row["max"].int
-    values = row["values"].array ?? (row["value"].isNull ? [] : [row["value"]])
-    prefixes = (row["prefixes"].array ?? []).compactMap(\.string)
-    shown = row["shown"].isNull ? nil : row["shown"]
-    let base = text.isEmpty ? "" : text + "."
-    members = (row["members"].array ?? []).map { RulePath($0.string ?? "") }
-    by = (row["by"].array ?? []).map { RulePath($0.string ?? "") }
-    across = (row["across"].array ?? []).map { path($0.string ?? "") }
-    skipZero = row["skipZero"].string.map { RulePath($0) }
-    let targets = row["to"].array?.compactMap(\.string) ?? [row["to"].string ?? row["other"].string ?? row["selector"].string].compactMap { $0 }
-    others = targets.map { target in
-      target.hasPrefix("pod:") ? (true, RulePath(String(target.dropFirst(4)))) : (false, path(target))
-    }
-    op = row["op"].string ?? ""
-    func choice(_ name: String) -> Choice? {
-      guard let members = row[name].object else { return nil }
-      let row = Value.object(members)
-      return Choice(
-        error: FieldError.Kind(rawValue: row["error"].string ?? "") ?? .invalid, message: row["message"].string ?? "",
-        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false, shown: row["shown"].isNull ? nil : row["shown"])
-    }
-    none = choice("none")
-    many = choice("many")
-    sign = row["sign"].string ?? ""
-    keysIn = row["keysIn"].string ?? ""
-    fields = (row["fields"].array ?? []).map { field in
-      let text = field.string ?? ""
-      return RulePath(text.hasPrefix(base) ? String(text.dropFirst(base.count)) : text)
-    }
-    if kind == .use { name = row["set"].string ?? "" }
-    if kind == .useAs { sign = row["as"].string ?? "" }
-    if kind == .use, let names = row["names"].string { format = RuleFormat(rawValue: names) }
-    if passesAbsent, case .field(let first)? = self.path.nodes.first?.step { decisive = first }
-    custom = kind == .custom ? CustomRules.code["\(section)|\(text)|\(row["does"].string ?? "")"] : nil
-  }
-
-  private static func usualError(_ kind: Kind) -> FieldError.Kind {
-    switch kind {
-    case .required, .atLeastOne: .required
-    case .forbidden, .mutableOnly: .forbidden
-    case .enum: .notSupported
-    case .maxLength, .totalSize: .tooLong
-    case .maxItems: .tooMany
-    case .unique: .duplicate
-    case .references: .notFound
-    default: .invalid
-    }
   }
 }
