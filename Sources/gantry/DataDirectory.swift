@@ -30,6 +30,33 @@ struct DataDirectory {
     }
   }
 
+  private var lockPath: String { "\(path)/gantry.lock" }
+
+  /// Claims the directory for this process, as long as it lives.
+  func lock() throws {
+    let file = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard file >= 0 else { throw StartFailure("cannot open \(lockPath): \(String(cString: strerror(errno)))") }
+    guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+      let pid = runningProcess.map { "process \($0)" } ?? "another process"
+      throw StartFailure("\(path) is in use by \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
+    }
+  }
+
+  /// Waits until no process holds the directory; the kernel wakes us, nothing is polled.
+  /// - Returns: false where one still does after `seconds`.
+  func waitForLock(seconds: UInt32) -> Bool {
+    let file = open(lockPath, O_RDWR | O_CLOEXEC)
+    guard file >= 0 else { return true }
+    defer { close(file) }
+    // Without SA_RESTART, so that the alarm ends the wait.
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { _ in }
+    sigaction(SIGALRM, &action, nil)
+    alarm(seconds)
+    defer { alarm(0) }
+    return flock(file, LOCK_EX) == 0
+  }
+
   /// The process that runs from this directory, or nil. A pid file that outlived its process counts for nothing.
   var runningProcess: pid_t? {
     guard let text = read("\(path)/gantry.pid"), let pid = pid_t(text.prefix { $0.isNumber }), kill(pid, 0) == 0,
@@ -38,12 +65,20 @@ struct DataDirectory {
     return pid
   }
 
-  private func read(_ path: String) -> String? {
+  /// A file of the directory, whole.
+  func contents(_ name: String) -> String? { read("\(path)/\(name)") }
+
+  func read(_ path: String) -> String? {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
     defer { close(file) }
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = Glibc.read(file, &buffer, buffer.count)
-    return count < 0 ? nil : String(decoding: buffer.prefix(count), as: UTF8.self)
+    var bytes: [UInt8] = []
+    while true {
+      let chunk = [UInt8](unsafeUninitializedCapacity: 16384) { buffer, count in
+        count = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
+      }
+      if chunk.isEmpty { return String(decoding: bytes, as: UTF8.self) }
+      bytes += chunk
+    }
   }
 }

@@ -13,7 +13,7 @@ struct GantryCommand: AsyncParsableCommand {
     commandName: "gantry",
     abstract: "A container orchestrator with the Kubernetes API: one binary, one store, one fleet.",
     version: "gantry \(Version.current)",
-    subcommands: [Up.self, Server.self, Status.self],
+    subcommands: [Up.self, Server.self, Status.self, Down.self],
     defaultSubcommand: nil)
 
   /// An error that leaves `main` would be a crash with a backtrace: everything ends here, as one sentence.

@@ -1,0 +1,128 @@
+import Agent
+import Client
+import ControlPlane
+import Controllers
+import FoundationEssentials
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import Network
+import Synchronization
+
+/// The node of `gantry up`: network, names and agent, each as the node's own identity.
+struct NodeInstance {
+  let common: CommonOptions
+  let server: ServerOptions
+  let options: NodeOptions
+
+  func run(_ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, url: String, port: Int) async throws {
+    let name = try options.name()
+    let client = plane.client(as: .node(name))
+    let (networkConfiguration, agentConfiguration) = try configurations(name, directory, url: url, port: port)
+    let credentials = try identity.client.client("system:node:\(name)", groups: ["system:nodes"])
+    try directory.write(credentials.certificatePEM, to: "node.crt")
+    try directory.write(credentials.keyPEM, to: "node.key")
+
+    let box = DrainBox()
+    let agent: Agent
+    do { agent = try await Agent.start(agentConfiguration, client: client, drain: { await box.drain($0) }) } catch {
+      throw StartFailure("\(error)")
+    }
+    plane.setDialer(SingleNodeDialer(name: name, agent: agent))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await agent.run() }
+      group.addTask {
+        let network: Network
+        do { network = try await Network.start(networkConfiguration, client: client) } catch { throw StartFailure("\(error)") }
+        box.set { await network.drain(podAddress: $0) }
+        let zone = DNSZoneStore(domain: server.clusterDomain)
+        let dns = try await startDNS(networkConfiguration, zone)
+        await withDiscardingTaskGroup { inner in
+          inner.addTask { await network.run() }
+          inner.addTask { await DNSDriver(client: client, zone: zone).run() }
+        }
+        await dns.stop()
+        await network.stop()
+      }
+      while let _ = try await group.next() {}
+    }
+  }
+
+  private func startDNS(_ configuration: Network.Configuration, _ zone: DNSZoneStore) async throws -> DNSServer {
+    let own = "\(configuration.dnsAddress)"
+    let text = (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? ""
+    do {
+      return try await DNSServer.start(
+        addresses: [own], zone: zone, upstreams: DNSServer.resolvers(inResolvConf: text, excluding: [own]), group: NIOSingletons.posixEventLoopGroup,
+        logger: Logger(label: "gantry.dns"))
+    } catch { throw StartFailure("the cluster's DNS cannot listen on \(own):53: \(error)") }
+  }
+
+  func configurations(_ name: String, _ directory: DataDirectory, url: String, port: Int) throws -> (Network.Configuration, AgentConfiguration) {
+    guard
+      var network = Network.Configuration(
+        node: name, clusterCIDR: server.clusterCidr, serviceCIDR: server.serviceCidr, apiServers: [.init(host: "127.0.0.1", port: port)])
+    else { throw StartFailure("--cluster-cidr \(server.clusterCidr) and --service-cidr \(server.serviceCidr) must be IPv4 blocks such as 10.42.0.0/16") }
+    network.clusterDomain = server.clusterDomain
+    var agent = AgentConfiguration(
+      nodeName: name, nodeAddress: options.nodeIp ?? NodeAddress.own() ?? "127.0.0.1", dataDirectory: directory.path)
+    agent.containerdSocket = options.containerd
+    if !agent.isDefaultInstance {
+      network.cniConfDirectory = "\(directory.path)/cni/net.d"
+      network.cniStateDirectory = "\(directory.path)/cni/networks"
+      network.instance = "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).prefix(4))"
+    }
+    network.cniBinDirectories = ["/usr/lib/cni", "/opt/cni/bin"]
+    agent.cniConfDirectory = network.cniConfDirectory
+    agent.clusterDNS = ["\(network.dnsAddress)"]
+    agent.clusterDomain = server.clusterDomain
+    agent.registries = [
+      .init(
+        names: ["registry.gantry.internal", "localhost:\(port)", "127.0.0.1:\(port)"], endpoint: url, caPath: "\(directory.path)/ca.crt",
+        clientCertificatePath: "\(directory.path)/node.crt", clientKeyPath: "\(directory.path)/node.key")
+    ]
+    return (network, agent)
+  }
+}
+
+/// The way from the agent to a network that comes up after it.
+private final class DrainBox: Sendable {
+  private let function = Mutex<(@Sendable (String) async -> Void)?>(nil)
+  func set(_ new: @escaping @Sendable (String) async -> Void) { function.withLock { $0 = new } }
+  func drain(_ address: String) async { await function.withLock { $0 }?(address) }
+}
+
+/// One process, one node.
+private struct SingleNodeDialer: Dialer {
+  let name: String
+  let agent: Agent
+
+  func node(_ name: String) throws(APIError) -> any NodeEndpoint {
+    guard name == self.name else { throw APIError(.serviceUnavailable, "node \(name) is not connected to this server") }
+    return agent
+  }
+}
+
+enum NodeAddress {
+  /// The source address of the default route: no packet is sent to find it.
+  static func own() -> String? {
+    let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    guard socket >= 0 else { return nil }
+    defer { close(socket) }
+    var target = sockaddr_in()
+    target.sin_family = sa_family_t(AF_INET)
+    target.sin_port = UInt16(53).bigEndian
+    inet_pton(AF_INET, "198.51.100.1", &target.sin_addr)
+    let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let connected = withUnsafePointer(to: &target) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, size) } }
+    guard connected == 0 else { return nil }
+    var own = sockaddr_in()
+    var length = size
+    let named = withUnsafeMutablePointer(to: &own) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &length) } }
+    guard named == 0 else { return nil }
+    var text = [CChar](repeating: 0, count: 46)
+    guard inet_ntop(AF_INET, &own.sin_addr, &text, 46) != nil else { return nil }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
