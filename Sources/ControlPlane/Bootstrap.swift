@@ -13,6 +13,8 @@ extension ControlPlane {
   package func bootstrap() async throws(APIError) {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
       try await ensure(.namespaces, namespace: "", ["metadata": ["name": .string(name)]])
+      // The account that pods run as: a controller makes it in every other namespace, here it must not be late.
+      try await ensure(.serviceAccounts, namespace: name, ["metadata": ["name": "default", "namespace": .string(name)]])
     }
     for role in BootstrapPolicy.clusterRoles { try await ensure(.clusterRoles, namespace: "", role, updating: ["rules"]) }
     for binding in BootstrapPolicy.clusterRoleBindings { try await ensure(.clusterRoleBindings, namespace: "", binding, updating: ["subjects"]) }

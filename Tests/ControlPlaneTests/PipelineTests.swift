@@ -28,7 +28,6 @@ struct TestPlane {
     let plane = try ControlPlane(.init(), store: store, sealer: Sealer(token: "a-test-token-of-some-length"))
     try await plane.bootstrap()
     let admin = plane.client(as: Identity(name: "admin", groups: ["system:masters", "system:authenticated"]))
-    _ = try await admin.create(.serviceAccounts, namespace: "default", body: ["metadata": ["name": "default"]], WriteOptions())
     try await body(TestPlane(plane: plane, directory: directory, admin: admin))
   }
 

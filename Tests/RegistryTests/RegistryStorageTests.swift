@@ -1,0 +1,84 @@
+import Registry
+import Testing
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Blobs, manifests and tags on a real disk, and names that must never become paths.
+@Suite struct RegistryStorageTests {
+  static func with(_ body: (RegistryStorage) throws -> Void) throws {
+    var template = Array("/tmp/gantry-registry-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw RegistryError(.unavailable, "mkdtemp") }
+    let directory = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    defer { remove(directory) }
+    try body(try RegistryStorage(directory: directory))
+  }
+
+  /// Removes a tree.
+  static func remove(_ path: String) {
+    if let handle = opendir(path) {
+      while let entry = readdir(handle) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        if name != ".", name != ".." { remove("\(path)/\(name)") }
+      }
+      closedir(handle)
+      rmdir(path)
+    } else {
+      unlink(path)
+    }
+  }
+
+  static let id = String(repeating: "a", count: 32)
+
+  static func upload(_ text: String, _ storage: RegistryStorage, _ repository: Repository) throws -> Digest {
+    try storage.beginUpload(id: id)
+    let path = try storage.uploadPath(id)
+    let file = open(path, O_WRONLY | O_APPEND)
+    defer { close(file) }
+    _ = Array(text.utf8).withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+    let digest = try #require(Digest(text == "hello" ? "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" : "sha256:\(id)\(id)"))
+    try storage.finishUpload(id, digest: digest, in: repository)
+    return digest
+  }
+
+  @Test("a blob gets its name only if its bytes have that digest, and only its repository serves it")
+  func blobs() throws {
+    try Self.with { storage in
+      let repository = try Repository("team/app")
+      let digest = try Self.upload("hello", storage, repository)
+      #expect(try storage.size(digest, in: repository) == 5)
+      #expect(throws: RegistryError.self) { try storage.size(digest, in: Repository("other")) }
+      #expect(try storage.mount(digest, from: repository, into: Repository("other")))
+      #expect(try storage.size(digest, in: Repository("other")) == 5)
+      #expect(throws: RegistryError.self) { try Self.upload("not what was promised", storage, repository) }
+    }
+  }
+
+  @Test("a manifest needs its blobs; a tag leads to it; deleting it takes its tags")
+  func manifests() throws {
+    try Self.with { storage in
+      let repository = try Repository("app")
+      let manifest: Value = ["schemaVersion": 2, "config": ["digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"], "layers": []]
+      #expect(throws: RegistryError.self) { try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository) }
+      _ = try Self.upload("hello", storage, repository)
+      let digest = try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository)
+      let read = try storage.manifest(Reference("1"), in: repository)
+      #expect(read.bytes == manifest.jsonBytes && read.mediaType == "m" && read.digest == digest)
+      #expect(try storage.tags(repository) == ["1"])
+      #expect(storage.repositories() == ["app"])
+      try storage.deleteManifest(.digest(digest), in: repository)
+      #expect(throws: RegistryError.self) { try storage.manifest(Reference("1"), in: repository) }
+    }
+  }
+
+  @Test("names from outside never become paths", arguments: ["../x", "a//b", "", "A", "a/../b", "a/.", "-a", "a_", "a___b", "a/_tags", "é"])
+  func names(name: String) { #expect(throws: RegistryError.self) { try Repository(name) } }
+
+  @Test("references", arguments: [("v1.2", true), ("latest", true), ("-x", false), ("a/b", false), ("..", false), ("sha256:xyz", false)])
+  func references(text: String, isValid: Bool) { #expect(((try? Reference(text)) != nil) == isValid) }
+
+  @Test("an upload's id is one that the server made", arguments: ["..", "../../etc/passwd", "", "A"])
+  func uploadIDs(id: String) throws { try Self.with { storage in #expect(throws: RegistryError.self) { try storage.uploadedBytes(id) } } }
+}
