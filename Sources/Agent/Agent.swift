@@ -119,6 +119,14 @@ package actor Agent: NodeEndpoint {
     Cgroups.removeAll(configuration)
   }
 
+  /// The same for an agent that does not run any more, from its configuration alone.
+  package static func teardown(_ configuration: AgentConfiguration, log: Logger = Logger(label: "gantry.agent")) async {
+    let runtime = ManagedContainerd(configuration, log: log)
+    await runtime.stopEverything()
+    for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
+    Cgroups.removeAll(configuration)
+  }
+
   /// Says that the node is not ready and why; nil: it is.
   package func setNotReady(_ reason: String?) async {
     notReady = reason

@@ -105,7 +105,7 @@ struct Instance {
     do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch {
       throw StartFailure(error.message)
     }
-    let router = Router([.prefix("/v2/", registry)], otherwise: KubernetesHandler(controlPlane: plane))
+    let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, host: host, port: port))
     let clients = identity.client.certificatePEM + identity.frontProxy.certificatePEM
     let tls = ServerTLS(
       certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8), privateKey: Array(serving.keyPEM.utf8),
@@ -113,6 +113,12 @@ struct Instance {
     do {
       return try await HTTPServer.start(.init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
     } catch let error as HTTPServerError { throw StartFailure(error.description) }
+  }
+
+  private func kubernetes(_ plane: ControlPlane, host: String, port: Int) -> KubernetesAPI {
+    var configuration = KubernetesAPI.Configuration()
+    configuration.serverAddress = "\(server.advertiseAddress ?? host):\(port)"
+    return KubernetesAPI(plane, configuration)
   }
 
   private func writeCredentials(_ directory: DataDirectory, _ identity: ServerIdentity, url: String) throws {

@@ -30,23 +30,28 @@ struct NodeInstance {
       throw StartFailure("\(error)")
     }
     plane.setDialer(SingleNodeDialer(name: name, agent: agent))
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await agent.run() }
-      group.addTask {
-        let network: Network
-        do { network = try await Network.start(networkConfiguration, client: client) } catch { throw StartFailure("\(error)") }
-        box.set { await network.drain(podAddress: $0) }
-        let zone = DNSZoneStore(domain: server.clusterDomain)
-        let dns = try await startDNS(networkConfiguration, zone)
-        await withDiscardingTaskGroup { inner in
-          inner.addTask { await network.run() }
-          inner.addTask { await DNSDriver(client: client, zone: zone).run() }
-        }
-        await dns.stop()
-        await network.stop()
-      }
-      while let _ = try await group.next() {}
+    do {
+      try await runNetwork(networkConfiguration, client: client, box)
+    } catch {
+      await agent.stop()
+      throw error
     }
+    await agent.stop()
+  }
+
+  /// Services and names, until the task is cancelled. Needs the node's pod addresses, so the agent has registered it before.
+  private func runNetwork(_ configuration: Network.Configuration, client: any Client, _ box: DrainBox) async throws {
+    let network: Network
+    do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
+    box.set { await network.drain(podAddress: $0) }
+    let zone = DNSZoneStore(domain: server.clusterDomain)
+    let dns = try await startDNS(configuration, zone)
+    await withDiscardingTaskGroup { group in
+      group.addTask { await network.run() }
+      group.addTask { await DNSDriver(client: client, zone: zone).run() }
+    }
+    await dns.stop()
+    await network.stop()
   }
 
   private func startDNS(_ configuration: Network.Configuration, _ zone: DNSZoneStore) async throws -> DNSServer {
