@@ -94,7 +94,7 @@ struct Instance {
     names += ["registry.gantry.internal", "127.0.0.1", "::1", plane.kubernetesServiceAddress]
     if host != "0.0.0.0", host != "::", !names.contains(host) { names.append(host) }
     if let advertised = server.advertiseAddress, !names.contains(advertised) { names.append(advertised) }
-    if let name = try? NodeOptions().name(), !names.contains(name) { names.append(name) }
+    if let name = NodeOptions.hostName, !names.contains(name) { names.append(name) }
     return names + server.tlsSan.filter { !names.contains($0) }
   }
 

@@ -88,9 +88,14 @@ struct NodeOptions: ParsableArguments {
 
   func name() throws -> String {
     if let nodeName { return nodeName }
+    guard let name = Self.hostName else { throw StartFailure("the host has no name: give --node-name") }
+    return name
+  }
+
+  /// The host's own name, in lower case.
+  static var hostName: String? {
     var buffer = [CChar](repeating: 0, count: 256)
-    guard gethostname(&buffer, buffer.count - 1) == 0 else { throw StartFailure("the host has no name: give --node-name") }
-    let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    return String(decoding: bytes, as: UTF8.self).lowercased()
+    guard gethostname(&buffer, buffer.count - 1) == 0 else { return nil }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).lowercased()
   }
 }

@@ -37,7 +37,7 @@ package struct CertificateAuthority: Sendable {
     let blob = try sealer.blob("ca-\(role.rawValue)", in: store) {
       let key = P256.Signing.PrivateKey()
       let certificate = try Self.selfSigned(role, key)
-      let value: Value = ["certificate": .string(try certificate.serializeAsPEM().pemString), "key": .string(key.pemRepresentation)]
+      let value: Value = ["certificate": .string(try certificate.serializeAsPEM().pemString + "\n"), "key": .string(key.pemRepresentation)]
       return value.jsonBytes
     }
     let value = try Value(json: blob)
@@ -73,7 +73,7 @@ package struct CertificateAuthority: Sendable {
         AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: certificate.publicKey).keyIdentifier)
         if !names.isEmpty { SubjectAlternativeNames(names) }
       }, issuerPrivateKey: .init(key))
-    return Pair(certificatePEM: try issued.serializeAsPEM().pemString, keyPEM: own.pemRepresentation, expires: expires)
+    return Pair(certificatePEM: try issued.serializeAsPEM().pemString + "\n", keyPEM: own.pemRepresentation + "\n", expires: expires)
   }
 
   /// What a server presents.

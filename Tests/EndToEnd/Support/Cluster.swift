@@ -43,7 +43,8 @@ final class Cluster: Sendable {
     }
   }
 
-  func inside(_ arguments: [String]) -> [String] { ["ip", "netns", "exec", name] + arguments }
+  // Not `ip netns exec`: that mounts a /sys of its own, in which no cgroup is.
+  func inside(_ arguments: [String]) -> [String] { ["nsenter", "--net=/run/netns/\(name)"] + arguments }
 
   var pid: Int32? { server.withLock { $0?.pid } }
 
