@@ -110,3 +110,15 @@ int gantry_socket_in(const char *namespace_path, int family, int type) {
 }
 
 int gantry_mkfifo(const char *path, unsigned mode) { return mkfifo(path, mode); }
+
+#include <poll.h>
+#include <sys/syscall.h>
+
+int gantry_wait_for_exit(pid_t pid, int milliseconds) {
+  int handle = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (handle < 0) return 0;
+  struct pollfd poller = {.fd = handle, .events = POLLIN};
+  int ready = poll(&poller, 1, milliseconds);
+  close(handle);
+  return ready == 1 ? 0 : 1;
+}

@@ -42,21 +42,6 @@ struct DataDirectory {
     }
   }
 
-  /// Waits until no process holds the directory; the kernel wakes us, nothing is polled.
-  /// - Returns: false where one still does after `seconds`.
-  func waitForLock(seconds: UInt32) -> Bool {
-    let file = open(lockPath, O_RDWR | O_CLOEXEC)
-    guard file >= 0 else { return true }
-    defer { close(file) }
-    // Without SA_RESTART, so that the alarm ends the wait.
-    var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in }
-    sigaction(SIGALRM, &action, nil)
-    alarm(seconds)
-    defer { alarm(0) }
-    return flock(file, LOCK_EX) == 0
-  }
-
   /// The process that runs from this directory, or nil. A pid file that outlived its process counts for nothing.
   var runningProcess: pid_t? {
     guard let text = read("\(path)/gantry.pid"), let pid = pid_t(text.prefix { $0.isNumber }), kill(pid, 0) == 0,

@@ -46,4 +46,6 @@ struct StartFailure: Error {
 
 enum Version {
   static let current = "0.1.0"
+  /// What clients compare with.
+  static let kubernetes = "v1.36.4+gantry"
 }

@@ -12,6 +12,7 @@ import NIOCore
 import NIOPosix
 import Network
 import Registry
+import Schema
 import Scheduler
 import Store
 import Synchronization
@@ -65,8 +66,7 @@ struct Instance {
     }
     logger.info("stopping", metadata: ["reason": "\(reason ?? "signal")"])
     components.cancel()
-    await listener.shutdown(within: .seconds(10))
-    _ = await failed.value
+    await listener.shutdown(within: .seconds(5))
     if let reason, !reason.isEmpty { throw StartFailure(reason) }
   }
 
@@ -118,7 +118,7 @@ struct Instance {
   private func kubernetes(_ plane: ControlPlane, host: String, port: Int) -> KubernetesAPI {
     var configuration = KubernetesAPI.Configuration()
     configuration.serverAddress = "\(server.advertiseAddress ?? host):\(port)"
-    return KubernetesAPI(plane, configuration)
+    return KubernetesAPI(plane, configuration, openAPI: Documents())
   }
 
   private func writeCredentials(_ directory: DataDirectory, _ identity: ServerIdentity, url: String) throws {
@@ -158,6 +158,15 @@ struct Instance {
       while let _ = try await group.next() {}
     }
   }
+}
+
+/// The OpenAPI documents, made from the schema table when first asked for.
+private struct Documents: OpenAPISource {
+  func v3Index() -> [UInt8]? { OpenAPI.shared.v3Index() }
+  func v3(group: String, version: String) -> [UInt8]? { OpenAPI.shared.v3(group: group, version: version) }
+  func v2JSON() -> [UInt8]? { OpenAPI.shared.v2JSON() }
+  func v2Protobuf() -> [UInt8]? { OpenAPI.shared.v2Protobuf() }
+  func etag(of bytes: [UInt8]) -> String { OpenAPI.shared.hash() }
 }
 
 /// The authorities and the key that seals them, from the datastore.

@@ -73,6 +73,7 @@ struct NodeInstance {
     var agent = AgentConfiguration(
       nodeName: name, nodeAddress: options.nodeIp ?? NodeAddress.own() ?? "127.0.0.1", dataDirectory: directory.path)
     agent.containerdSocket = options.containerd
+    agent.version = Version.kubernetes
     if !agent.isDefaultInstance {
       network.cniConfDirectory = "\(directory.path)/cni/net.d"
       network.cniStateDirectory = "\(directory.path)/cni/networks"

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import CLinux
 import FoundationEssentials
 import Glibc
 import Network
@@ -32,7 +33,7 @@ struct Down: AsyncParsableCommand {
       return
     }
     guard geteuid() == 0 else { throw StartFailure("ending pods needs root: run it with sudo") }
-    if let pid = directory.runningProcess { try await stop(pid) }
+    if let pid = directory.runningProcess { try stop(pid) }
     let node = NodeInstance(common: common, server: try ServerOptions.parse([]), options: try NodeOptions.parse([]))
     let (network, agent) = try node.configurations(try node.options.name(), directory, url: "https://127.0.0.1:6443", port: 6443)
     await Agent.teardown(agent)
@@ -41,10 +42,11 @@ struct Down: AsyncParsableCommand {
     GantryCommand.write(purge ? "ended, and \(common.dataDir) deleted" : "ended; the state stays in \(common.dataDir)", to: STDOUT_FILENO)
   }
 
-  /// Asks the server to end and waits until it has let go of its directory.
-  private func stop(_ pid: pid_t) async throws {
+  /// Asks the server to end and waits until it has: the kernel wakes us, nothing is polled.
+  private func stop(_ pid: pid_t) throws {
     guard kill(pid, SIGTERM) == 0 else { return }
-    guard DataDirectory(path: common.dataDir).waitForLock(seconds: 20) else {
+    // It drains for ten seconds at most.
+    guard gantry_wait_for_exit(pid, 20_000) == 0 else {
       throw StartFailure("process \(pid) does not end; end it with: kill -9 \(pid)")
     }
   }

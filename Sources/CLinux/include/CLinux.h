@@ -30,3 +30,6 @@ int gantry_socket_in(const char *namespace_path, int family, int type);
 /// mkfifo that a caller in Swift can reach whatever its headers say.
 int gantry_mkfifo(const char *path, unsigned mode);
 /// ioctl(TIOCSWINSZ) and friends are not needed: containerd owns terminals.
+
+/// Waits until a process has ended: 0 when it has, 1 after `milliseconds`.
+int gantry_wait_for_exit(pid_t pid, int milliseconds);
