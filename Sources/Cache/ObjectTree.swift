@@ -1,134 +1,79 @@
 import Wire
 
-/// An ordered map from key to object whose versions share what they have in common: a change copies one path, a snapshot is a root.
-///
-/// A treap with priorities drawn from the key, so that the same objects make the same tree.
+/// An ordered map from key to object, with an index, whose versions share what they have in common: a snapshot is two roots.
 package struct ObjectTree: Sendable {
   package struct Entry: Sendable {
     package let object: EncodedObject
-    /// The resource's indexed attribute, "" without one.
+    /// What watchers of the resource select by (pods: the node's name), "" without one. Also a term of the index.
     package let attribute: String
+    /// Further terms of the index, such as `owner/UID`.
+    package let terms: [String]
 
-    package init(object: EncodedObject, attribute: String) {
+    package init(object: EncodedObject, attribute: String, terms: [String] = []) {
       self.object = object
       self.attribute = attribute
+      self.terms = terms
     }
   }
 
-  final class Node: Sendable {
-    let entry: Entry
-    let priority: UInt32
-    let count: Int32
-    let left: Node?
-    let right: Node?
+  private var objects = Treap<Entry>()
+  private var index = Treap<IndexEntry>()
 
-    init(_ entry: Entry, _ priority: UInt32, _ left: Node?, _ right: Node?) {
-      self.entry = entry
-      self.priority = priority
-      self.left = left
-      self.right = right
-      count = 1 + (left?.count ?? 0) + (right?.count ?? 0)
-    }
-
-    var key: ObjectKey { entry.object.key }
-    func with(left: Node?, right: Node?) -> Node { Node(entry, priority, left, right) }
-  }
-
-  private var root: Node?
   package init() {}
 
-  package var count: Int { Int(root?.count ?? 0) }
+  package var count: Int { objects.count }
 
-  package func get(_ key: ObjectKey) -> Entry? {
-    var node = root
-    while let current = node {
-      if key == current.key { return current.entry }
-      node = key < current.key ? current.left : current.right
-    }
-    return nil
-  }
+  package func get(_ key: ObjectKey) -> Entry? { objects.get(key) }
 
   /// - Returns: what stood there before.
   package mutating func put(_ entry: Entry) -> Entry? {
-    let old = get(entry.object.key)
-    root = Self.insert(root, Node(entry, Self.priority(entry.object.key), nil, nil))
+    let old = objects.put(entry)
+    if let old { unindex(old, unless: entry) }
+    if !entry.attribute.isEmpty { _ = index.put(IndexEntry(term: entry.attribute, entry: entry)) }
+    for term in entry.terms { _ = index.put(IndexEntry(term: term, entry: entry)) }
     return old
   }
 
   package mutating func remove(_ key: ObjectKey) -> Entry? {
-    guard let old = get(key) else { return nil }
-    root = root.flatMap { Self.remove($0, key) }
+    guard let old = objects.remove(key) else { return nil }
+    unindex(old, unless: nil)
     return old
   }
 
-  private static func priority(_ key: ObjectKey) -> UInt32 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in key.namespace.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    hash = (hash ^ 0xff) &* 0x100_0000_01b3
-    for byte in key.name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    hash ^= hash >> 29
-    return UInt32(truncatingIfNeeded: hash &* 0xbf58_476d_1ce4_e5b9 >> 32)
-  }
-
-  private static func insert(_ node: Node?, _ new: Node) -> Node {
-    guard let node else { return new }
-    if node.key == new.key { return Node(new.entry, node.priority, node.left, node.right) }
-    if new.key < node.key {
-      let left = insert(node.left, new)
-      if left.priority > node.priority { return left.with(left: left.left, right: node.with(left: left.right, right: node.right)) }
-      return node.with(left: left, right: node.right)
+  private mutating func unindex(_ old: Entry, unless new: Entry?) {
+    func stays(_ term: String) -> Bool { new.map { $0.attribute == term || $0.terms.contains(term) } ?? false }
+    for term in [old.attribute] + old.terms where !term.isEmpty && !stays(term) {
+      _ = index.remove(IndexEntry.Key(term: term, key: old.object.key))
     }
-    let right = insert(node.right, new)
-    if right.priority > node.priority { return right.with(left: node.with(left: node.left, right: right.left), right: right.right) }
-    return node.with(left: node.left, right: right)
-  }
-
-  private static func remove(_ node: Node, _ key: ObjectKey) -> Node? {
-    if key == node.key { return merge(node.left, node.right) }
-    if key < node.key { return node.with(left: node.left.flatMap { remove($0, key) }, right: node.right) }
-    return node.with(left: node.left, right: node.right.flatMap { remove($0, key) })
-  }
-
-  private static func merge(_ a: Node?, _ b: Node?) -> Node? {
-    guard let a else { return b }
-    guard let b else { return a }
-    return a.priority > b.priority ? a.with(left: a.left, right: merge(a.right, b)) : b.with(left: merge(a, b.left), right: b.right)
   }
 
   // MARK: Iteration
 
-  /// A position in a snapshot. Costs the depth of the tree, whatever the number of objects.
   package struct Iterator: Sendable {
-    private var stack: [Node] = []
-    private let namespace: String?
-
-    init(root: Node?, after key: ObjectKey?, namespace: String?) {
-      self.namespace = namespace
-      var node = root
-      while let current = node {
-        let isBefore =
-          if let key { current.key <= key } else if let namespace { current.key.namespace < namespace } else { false }
-        if isBefore {
-          node = current.right
-        } else {
-          stack.append(current)
-          node = current.left
-        }
-      }
+    private enum Way: Sendable {
+      case objects(Treap<Entry>.Iterator, namespace: String?)
+      case index(Treap<IndexEntry>.Iterator, term: String)
     }
+    private var way: Way?
+
+    fileprivate init(_ objects: Treap<Entry>.Iterator, namespace: String?) { way = .objects(objects, namespace: namespace) }
+    fileprivate init(_ index: Treap<IndexEntry>.Iterator, term: String) { way = .index(index, term: term) }
 
     package mutating func next() -> Entry? {
-      guard let node = stack.popLast() else { return nil }
-      if let namespace, node.key.namespace != namespace {
-        stack = []
-        return nil
+      // Taken out and put back: changed in place, the stack would be copied each time.
+      guard let way else { return nil }
+      self.way = nil
+      switch way {
+      case .objects(var iterator, let namespace):
+        guard let entry = iterator.next() else { return nil }
+        if let namespace, entry.object.key.namespace != namespace { return nil }
+        self.way = .objects(iterator, namespace: namespace)
+        return entry
+      case .index(var iterator, let term):
+        guard let found = iterator.next(), found.term == term else { return nil }
+        self.way = .index(iterator, term: term)
+        return found.entry
       }
-      var child = node.right
-      while let current = child {
-        stack.append(current)
-        child = current.left
-      }
-      return node.entry
     }
   }
 
@@ -136,10 +81,68 @@ package struct ObjectTree: Sendable {
   ///   - key: starts behind it.
   ///   - namespace: only that one; nil for all.
   package func iterate(after key: ObjectKey? = nil, namespace: String? = nil) -> Iterator {
-    Iterator(root: root, after: key, namespace: namespace)
+    Iterator(
+      Treap.Iterator(objects.root) { found in
+        if let key, Entry.order(found, key) <= 0 { return true }
+        if let namespace { return found.namespace < namespace }
+        return false
+      }, namespace: namespace)
+  }
+
+  /// Objects with a term of the index, in the order of their keys, all namespaces.
+  package func iterate(term: String, after key: ObjectKey? = nil) -> Iterator {
+    Iterator(
+      Treap.Iterator(index.root) { found in
+        if found.term != term { return found.term < term }
+        return key.map { Entry.order(found.key, $0) <= 0 } ?? false
+      }, term: term)
   }
 }
 
-extension ObjectKey {
-  fileprivate static func <= (a: ObjectKey, b: ObjectKey) -> Bool { !(b < a) }
+extension ObjectTree.Entry: TreapElement {
+  var key: ObjectKey { object.key }
+
+  static func order(_ a: ObjectKey, _ b: ObjectKey) -> Int {
+    if a.namespace != b.namespace { return a.namespace < b.namespace ? -1 : 1 }
+    if a.name == b.name { return 0 }
+    return a.name < b.name ? -1 : 1
+  }
+
+  static func priority(_ key: ObjectKey) -> UInt32 { mixed(hash(key, 0xcbf2_9ce4_8422_2325)) }
+
+  fileprivate static func hash(_ key: ObjectKey, _ seed: UInt64) -> UInt64 {
+    var hash = seed
+    for byte in key.namespace.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    hash = (hash ^ 0xff) &* 0x100_0000_01b3
+    for byte in key.name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash
+  }
+
+  fileprivate static func mixed(_ hash: UInt64) -> UInt32 {
+    UInt32(truncatingIfNeeded: (hash ^ hash >> 29) &* 0xbf58_476d_1ce4_e5b9 >> 32)
+  }
+}
+
+/// One term of one object.
+private struct IndexEntry: TreapElement {
+  struct Key: Sendable {
+    var term: String
+    var key: ObjectKey
+  }
+
+  let term: String
+  let entry: ObjectTree.Entry
+
+  var key: Key { Key(term: term, key: entry.object.key) }
+
+  static func order(_ a: Key, _ b: Key) -> Int {
+    if a.term != b.term { return a.term < b.term ? -1 : 1 }
+    return ObjectTree.Entry.order(a.key, b.key)
+  }
+
+  static func priority(_ key: Key) -> UInt32 {
+    var hash: UInt64 = 0x8422_2325_cbf2_9ce4
+    for byte in key.term.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return ObjectTree.Entry.mixed(ObjectTree.Entry.hash(key.key, hash))
+  }
 }

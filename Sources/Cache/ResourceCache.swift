@@ -27,56 +27,51 @@ package struct Snapshot: Sendable {
 package final class ResourceCache: Sendable {
   private struct State {
     var tree = ObjectTree()
-    /// Events in order; `first` is the sequence number of `ring[start]`.
-    var ring: [RingEvent] = []
-    var start = 0
-    var first = 0
-    var bytes = 0
-    /// Everything after this revision is in the ring.
-    var completeSince: Revision = 0
-    var watchers = WatcherTable()
-    var lastRevision: Revision = 0
-    /// Recent roots for continue tokens, oldest first.
-    var recent: [Snapshot] = []
-
-    var end: Int { first + ring.count - start }
-    subscript(sequence: Int) -> RingEvent { ring[start + sequence - first] }
+    var ring = EventRing()
+    var buckets: [WatchScope: WatchBucket] = [:]
+    var lastRevision: Revision
+    /// Recent roots for continue tokens, oldest first, with the second they were kept.
+    var recent: [(snapshot: Snapshot, since: Int64)] = []
   }
 
-  /// Roots kept for `continue`.
+  /// Roots kept for `continue`, and for how many seconds.
   private static let keptRoots = 32
+  private static let keptSeconds: Int64 = 300
+  /// Changes that may be undone to show an older state.
+  private static let undoLimit = 16_384
 
   package let resource: GroupResource
-  private let state = Mutex(State())
-  private let index: (@Sendable (EncodedObject) -> String)?
-  private let ringBytes: Int
+  private let state: Mutex<State>
+  private let extract: EntryExtractor
+  private let log: LogReader
+  private let now: @Sendable () -> Int64
 
+  /// - Parameters:
+  ///   - completeSince: the ring holds everything behind this revision.
+  ///   - revision: what the (empty) tree stands for.
   init(
-    _ resource: GroupResource, index: (@Sendable (EncodedObject) -> String)?, ringBytes: Int, completeSince: borrowing Atomic<Int64>
+    _ resource: GroupResource, extract: EntryExtractor, log: LogReader, ringBytes: Int, completeSince: Revision, revision: Revision,
+    now: @escaping @Sendable () -> Int64
   ) {
     self.resource = resource
-    self.index = index
-    self.ringBytes = ringBytes
-    let revision = completeSince.load(ordering: .acquiring)
-    state.withLock { $0.completeSince = revision }
-  }
-
-  private func entry(_ object: EncodedObject) -> ObjectTree.Entry {
-    ObjectTree.Entry(object: object, attribute: index?(object) ?? "")
+    self.extract = extract
+    self.log = log
+    self.now = now
+    state = Mutex(State(ring: EventRing(limit: ringBytes, completeSince: completeSince), lastRevision: revision))
   }
 
   // MARK: Written by the committer's thread alone
 
   func load(_ object: EncodedObject) {
-    let entry = entry(object)
-    state.withLock {
-      _ = $0.tree.put(entry)
-      $0.lastRevision = max($0.lastRevision, object.revision)
-    }
+    let entry = extract(object)
+    state.withLock { _ = $0.tree.put(entry) }
   }
 
+  /// What the log still tells of the time before this process.
+  func load(_ event: RingEvent) { state.withLock { _ = $0.ring.append(event) } }
+
   func put(_ object: EncodedObject, wakes: inout WakeList) {
-    let entry = entry(object)
+    let entry = extract(object)
     record(object.key, revision: object.revision, wakes: &wakes) { tree in (entry, tree.put(entry)) }
   }
 
@@ -88,27 +83,25 @@ package final class ResourceCache: Sendable {
     _ key: ObjectKey, revision: Revision, wakes: inout WakeList,
     _ change: (inout ObjectTree) -> (new: ObjectTree.Entry?, old: ObjectTree.Entry?)
   ) {
-    let cursors = state.withLock { state -> [WatchCursor] in
+    let scopes = state.withLock { state -> [WatchScope] in
       let (new, old) = change(&state.tree)
       state.lastRevision = revision
       if new == nil, old == nil { return [] }
-      state.ring.append(RingEvent(revision: revision, new: new, old: old))
-      state.bytes += (new ?? old)?.object.count ?? 0
-      while state.bytes > ringBytes, state.ring.count - state.start > 64 {
-        let dropped = state.ring[state.start]
-        state.bytes -= (dropped.new ?? dropped.old)?.object.count ?? 0
-        state.completeSince = dropped.revision
-        state.ring[state.start] = RingEvent(revision: dropped.revision, new: nil, old: nil)
-        state.start += 1
-        state.first += 1
-      }
-      if state.start > 1024, state.start * 2 > state.ring.count {
-        state.ring.removeFirst(state.start)
-        state.start = 0
-      }
-      return state.watchers.matching(key, attributes: [new?.attribute, old?.attribute])
+      let sequence = state.ring.append(RingEvent(revision: revision, new: new, old: old))
+      if state.buckets.isEmpty { return [] }
+      var scopes: [WatchScope] = [.namespace(key.namespace), .object(key)]
+      if let attribute = new?.attribute, !attribute.isEmpty { scopes.append(.attribute(attribute)) }
+      if let attribute = old?.attribute, !attribute.isEmpty, attribute != new?.attribute { scopes.append(.attribute(attribute)) }
+      scopes = scopes.filter { state.buckets[$0]?.append(sequence, first: state.ring.first) != nil }
+      if state.buckets[.all] != nil { scopes.append(.all) }
+      return scopes
     }
-    for cursor in cursors { wakes.add(cursor) }
+    if !scopes.isEmpty { wakes.add(self, scopes) }
+  }
+
+  /// The watchers of some buckets. Their arrays are shared, not copied.
+  func groups(of scopes: Set<WatchScope>) -> [WatchBucket.WakeGroup] {
+    state.withLock { state in scopes.flatMap { state.buckets[$0].map { Array($0.groups.values) } ?? [] } }
   }
 
   // MARK: Read from any event loop
@@ -125,51 +118,111 @@ package final class ResourceCache: Sendable {
 
   package var count: Int { state.withLock { $0.tree.count } }
 
-  /// Keeps a snapshot for the pages that follow.
+  /// Keeps a snapshot for the pages that follow: for five minutes, while it is among the newest 32.
   package func keep(_ snapshot: Snapshot) {
+    let now = now()
     state.withLock { state in
-      if state.recent.last?.revision == snapshot.revision { return }
-      state.recent.append(snapshot)
+      state.recent.removeAll { $0.since + Self.keptSeconds < now }
+      if state.recent.contains(where: { $0.snapshot.revision == snapshot.revision }) { return }
+      state.recent.append((snapshot, now))
       if state.recent.count > Self.keptRoots { state.recent.removeFirst() }
     }
   }
 
-  package func kept(_ revision: Revision) -> Snapshot? { state.withLock { $0.recent.last { $0.revision == revision } } }
+  /// The state at an earlier revision: kept, or the newest with the ring's changes undone.
+  /// - Returns: nil where it is gone.
+  package func kept(_ revision: Revision) -> Snapshot? {
+    enum Found {
+      case snapshot(Snapshot)
+      case undo(ObjectTree, [RingEvent])
+      case gone
+    }
+    let now = now()
+    let found = state.withLock { state -> Found in
+      state.recent.removeAll { $0.since + Self.keptSeconds < now }
+      if let kept = state.recent.last(where: { $0.snapshot.revision == revision }) { return .snapshot(kept.snapshot) }
+      if revision >= state.lastRevision { return .snapshot(Snapshot(tree: state.tree, revision: revision)) }
+      guard let from = state.ring.position(after: revision), state.ring.end - from <= Self.undoLimit else { return .gone }
+      return .undo(state.tree, state.ring.events(from..<state.ring.end))
+    }
+    switch found {
+    case .gone: return nil
+    case .snapshot(let snapshot): return snapshot
+    case .undo(var tree, let events):
+      for event in events.reversed() {
+        if let old = event.old { _ = tree.put(old) } else if let new = event.new { _ = tree.remove(new.object.key) }
+      }
+      let snapshot = Snapshot(tree: tree, revision: revision)
+      keep(snapshot)
+      return snapshot
+    }
+  }
 
   // MARK: Watch
 
-  /// Opens a cursor behind a revision.
-  /// - Returns: nil where events after it are no longer in the ring.
+  /// Opens a cursor behind a revision. Call ``WatchCursor/next(limit:)`` once: what is there already wakes nobody.
+  /// - Returns: nil where events after it are neither in the ring nor in the log.
   package func watch(
     after revision: Revision, scope: WatchScope, target: any WakeTarget, onWake: @escaping @Sendable () -> Void
   ) -> WatchCursor? {
-    state.withLock { state in
-      guard revision >= state.completeSince else { return nil }
-      // The first event that is newer: the ring is sorted by revision.
-      var low = state.first
-      var high = state.end
-      while low < high {
-        let middle = (low + high) / 2
-        if state[middle].revision <= revision { low = middle + 1 } else { high = middle }
-      }
-      let cursor = WatchCursor(cache: self, scope: scope, position: low, target: target, onWake: onWake)
-      state.watchers.add(cursor)
+    let isInLog = log.canRead(resource, after: revision)
+    return state.withLock { state in
+      let position = state.ring.position(after: revision)
+      guard position != nil || isInLog else { return nil }
+      let cursor = WatchCursor(cache: self, scope: scope, position: position, reached: revision, target: target, onWake: onWake)
+      var bucket =
+        state.buckets.removeValue(forKey: scope)
+        ?? WatchBucket(
+          postings: scope == .all ? [] : (state.ring.first..<state.ring.end).filter { scope.contains(state.ring[$0]) },
+          droppedBefore: state.ring.first)
+      bucket.add(cursor)
+      state.buckets[scope] = bucket
       return cursor
     }
   }
 
-  func close(_ cursor: WatchCursor) { state.withLock { $0.watchers.remove(cursor) } }
-
-  enum Batch {
-    case events([RingEvent], next: Int)
-    case expired
-  }
-
-  func events(from position: Int, limit: Int) -> Batch {
+  func close(_ cursor: WatchCursor) {
     state.withLock { state in
-      guard position >= state.first else { return .expired }
-      let end = min(state.end, position + limit)
-      return .events((position..<max(position, end)).map { state[$0] }, next: max(position, end))
+      guard var bucket = state.buckets.removeValue(forKey: cursor.scope) else { return }
+      if !bucket.remove(cursor) { state.buckets[cursor.scope] = bucket }
     }
   }
+
+  enum Batch {
+    case events([RingEvent], next: Int, reached: Revision, hasMore: Bool)
+    /// The ring has dropped events of the cursor.
+    case left
+  }
+
+  func events(of scope: WatchScope, from position: Int, limit: Int) -> Batch {
+    state.withLock { state in
+      let end = state.ring.end
+      if scope == .all {
+        guard position >= state.ring.first else { return .left }
+        let stop = min(end, position + limit)
+        let events = state.ring.events(position..<max(position, stop))
+        return .events(
+          events, next: max(position, stop), reached: stop >= end ? state.lastRevision : events.last?.revision ?? 0, hasMore: stop < end)
+      }
+      guard let bucket = state.buckets[scope] else { return .events([], next: end, reached: state.lastRevision, hasMore: false) }
+      guard bucket.droppedBefore <= position else { return .left }
+      var index = bucket.firstPosting(from: position)
+      if index < bucket.postings.count, bucket.postings[index] < state.ring.first { return .left }
+      var events: [RingEvent] = []
+      while index < bucket.postings.count, events.count < limit {
+        events.append(state.ring[bucket.postings[index]])
+        index += 1
+      }
+      let hasMore = index < bucket.postings.count
+      return .events(
+        events, next: hasMore ? bucket.postings[index] : end, reached: hasMore ? events.last?.revision ?? 0 : state.lastRevision,
+        hasMore: hasMore)
+    }
+  }
+
+  /// Where in the ring a reader of the log goes on; nil where it has not caught up.
+  func position(after revision: Revision) -> Int? { state.withLock { $0.ring.position(after: revision) } }
+
+  func canReadLog(after revision: Revision) -> Bool { log.canRead(resource, after: revision) }
+  func readLog(after revision: Revision, for cursor: WatchCursor) { log.read(self, after: revision, for: cursor, extract: extract) }
 }

@@ -1,18 +1,35 @@
 import CSQLite
+import Glibc
 
 /// A connection to one SQLite file. Not thread-safe: its owner keeps it on one thread or behind a lock.
 final class SQLite {
   struct Failure: Error {
     var code: Int32
     var message: String
-    var isFull: Bool { code & 0xff == SQLITE_FULL }
+    /// Extended codes of SQLITE_IOERR that are about memory shared between connections (no room for it) and about locks and memory.
+    private static let noRoom: Set<Int32> = [18, 19, 21]
+    private static let noDisk: Set<Int32> = [8, 9, 12, 13, 14, 15, 20]
+
+    private var detail: Int32 { code >> 8 }
+    var isFull: Bool { code & 0xff == SQLITE_FULL || code & 0xff == SQLITE_IOERR && Self.noRoom.contains(detail) }
     /// An error of the disk itself, after which nothing is known about what was written.
-    var isDiskFault: Bool { code & 0xff == SQLITE_IOERR }
+    var isDiskFault: Bool { code & 0xff == SQLITE_IOERR && !Self.noRoom.contains(detail) && !Self.noDisk.contains(detail) }
+    var isCorruption: Bool { code & 0xff == SQLITE_CORRUPT || code & 0xff == SQLITE_NOTADB }
+
+    func storeError(path: String) -> StoreError {
+      if isFull { return .full(path: path) }
+      if isCorruption { return .corrupted(path: path, message) }
+      return .failed("\(path): \(message)")
+    }
   }
 
   private let handle: OpaquePointer
 
+  /// Opens a file, or makes one that only its owner can read.
   init(path: String) throws(Failure) {
+    // SQLite gives -wal and -shm the mode of the file itself.
+    let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    if file >= 0 { Glibc.close(file) }
     var handle: OpaquePointer?
     let code = sqlite3_open_v2(
       path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)

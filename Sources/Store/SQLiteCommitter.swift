@@ -6,278 +6,300 @@ import Wire
 ///
 /// Rows are numbered `revision * 64 + position`, so that one number orders the log and names the revision.
 final class SQLiteCommitter {
-  static let format: Int64 = 1
   /// The ceiling is persisted this far ahead: a restart begins above anything that may have been handed out.
   private static let ceilingStep: Int64 = 100_000
+  /// Rows that one group may erase beside its own work: compaction has no pauses and no fsync of its own.
+  private static let eraseLimit = 512
 
   struct Outcome {
     var result: Result<Revision, StoreError>
     var events: [StoreEvent] = []
   }
 
+  /// A volatile write's state, and the durable row that stands for it in the file.
+  struct Volatile {
+    var record: StoreRecord
+    var row: Int64?
+  }
+
   private let database: SQLite
   private let configuration: SQLiteStore.Configuration
-  private let insert, newest, remember, forget, erase, setMeta: SQLite.Statement
+  private let begin, end, insert, newest, newestValue, remember, forget, erase, setMeta: SQLite.Statement
   private(set) var revision: Revision
   private var ceiling: Revision
   private(set) var compacted: Revision
-  let clusterID: String
-  let format: Int64
-  /// Rows that a later write has replaced, with the revision of that write, oldest first.
-  private var superseded: [(row: Int64, since: Revision)] = []
-  private var supersededStart = 0
-  /// Last states that are not in the file: volatile writes.
-  private var volatile: [StoreKey: StoreRecord] = [:]
+  private(set) var volatileResources: Set<GroupResource> = []
 
-  init(_ configuration: SQLiteStore.Configuration) throws(SQLite.Failure) {
+  private struct Superseded {
+    var row: Int64
+    /// The revision of the write that replaced it.
+    var since: Revision
+    var bytes: Int32
+  }
+  /// Replaced rows that are still in the file, oldest first, from `supersededStart` on.
+  private var superseded: [Superseded] = []
+  private var supersededStart = 0
+  private var supersededBytes = 0
+
+  /// Last states that are not in the file.
+  private var volatile: [StoreKey: Volatile] = [:]
+  /// What the running group changed there: the state before, and what readers are to be shown after the commit.
+  private var undo: [(key: StoreKey, old: Volatile?)] = []
+  private var nextForget: Int64 = 0
+
+  init(_ database: SQLite, _ meta: StoreMeta, _ configuration: SQLiteStore.Configuration) throws(SQLite.Failure) {
+    self.database = database
     self.configuration = configuration
-    let old = umask(0o077)
-    defer { umask(old) }
-    database = try SQLite(path: configuration.path)
-    try database.run(
-      "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8000"
-    )
-    try database.run(
-      """
-      CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS log(row INTEGER PRIMARY KEY, key BLOB NOT NULL, deleted INTEGER NOT NULL, value BLOB);
-      CREATE INDEX IF NOT EXISTS log_key ON log(key, row);
-      CREATE TABLE IF NOT EXISTS history(uid TEXT PRIMARY KEY, key BLOB, revision INTEGER, expires INTEGER, value BLOB) WITHOUT ROWID;
-      CREATE INDEX IF NOT EXISTS history_expires ON history(expires);
-      CREATE TABLE IF NOT EXISTS blobs(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-      """)
+    begin = try database.prepare("BEGIN IMMEDIATE")
+    end = try database.prepare("COMMIT")
     insert = try database.prepare("INSERT INTO log(row, key, deleted, value) VALUES(?,?,?,?)")
-    newest = try database.prepare("SELECT row, deleted, value FROM log WHERE key=? ORDER BY row DESC LIMIT 1")
+    newest = try database.prepare("SELECT row, deleted, length(value) FROM log WHERE key=? ORDER BY row DESC LIMIT 1")
+    newestValue = try database.prepare("SELECT value FROM log WHERE row=?")
     remember = try database.prepare("INSERT OR REPLACE INTO history(uid, key, revision, expires, value) VALUES(?,?,?,?,?)")
     forget = try database.prepare("DELETE FROM history WHERE uid IN (SELECT uid FROM history WHERE expires < ? LIMIT 500)")
     erase = try database.prepare("DELETE FROM log WHERE row=?")
     setMeta = try database.prepare("INSERT OR REPLACE INTO meta(name, value) VALUES(?,?)")
-    let meta = try database.prepare("SELECT value FROM meta WHERE name=?")
-    func number(_ name: String) throws(SQLite.Failure) -> Int64? {
-      var found: Int64?
-      try meta.run([.text(name)]) { row throws(SQLite.Failure) in found = Int64(String(decoding: row.bytes(0), as: UTF8.self)) }
-      return found
-    }
-    var cluster: String?
-    try meta.run([.text("cluster")]) { row throws(SQLite.Failure) in cluster = String(decoding: row.bytes(0), as: UTF8.self) }
-    let isNew = cluster == nil
-    clusterID = cluster ?? Self.newClusterID()
-    format = try number("format") ?? Self.format
-    compacted = try number("compacted") ?? 0
-    let persisted = try number("ceiling") ?? 0
+    compacted = meta.compacted
+    volatileResources = meta.volatileResources
     var last: Int64 = 0
     try database.prepare("SELECT max(row) FROM log").run([]) { row throws(SQLite.Failure) in last = row.int(0) >> 6 }
-    revision = max(last, persisted)
+    revision = max(last, meta.ceiling)
     ceiling = revision + Self.ceilingStep
     try database.prepare(
-      "SELECT row FROM log l WHERE deleted=1 OR row < (SELECT max(row) FROM log m WHERE m.key=l.key) ORDER BY row"
-    ).run([]) {
-      row throws(SQLite.Failure) in superseded.append((row.int(0), revision))
-    }
-    if isNew {
-      try put("cluster", clusterID)
-      try put("format", String(Self.format))
-      try put("oldestReader", String(Self.format))
-      try put("level", "1")
+      """
+      SELECT row, length(value) FROM log l WHERE deleted=1 OR row < (SELECT max(row) FROM log m WHERE m.key=l.key) ORDER BY row
+      """
+    ).run([]) { row throws(SQLite.Failure) in
+      supersede(row.int(0), bytes: Int(row.int(1)))
     }
     try put("ceiling", String(ceiling))
-  }
-
-  private static func newClusterID() -> String {
-    var random = SystemRandomNumberGenerator()
-    let hex = Array("0123456789abcdef")
-    return String((0..<32).map { _ in hex[Int(random.next(upperBound: UInt(16)))] })
   }
 
   private func put(_ name: String, _ value: String) throws(SQLite.Failure) {
     try setMeta.run([.text(name), .bytes(Array(value.utf8))])
   }
 
+  private func begun() throws(SQLite.Failure) { if !database.isInTransaction { try begin.run([]) } }
+
   func close() {
     // What was volatile becomes part of the file where it can; a crash would have lost it, an orderly end need not.
     if !volatile.isEmpty {
       do throws(SQLite.Failure) {
-        try database.run("BEGIN IMMEDIATE")
-        for record in volatile.values {
-          try insert.run([.int(record.revision << 6), .bytes(record.key.bytes), .int(0), .bytes(record.value)])
+        try begun()
+        for entry in volatile.values {
+          try insert.run([.int(entry.record.revision << 6), .bytes(entry.record.key.bytes), .int(0), .bytes(entry.record.value)])
         }
-        try database.run("COMMIT")
-      } catch { try? database.run("ROLLBACK") }
+        try end.run([])
+      } catch { rollback() }
     }
     database.close()
   }
 
+  private func rollback() { if database.isInTransaction { try? database.run("ROLLBACK") } }
+
   // MARK: Commit
 
   /// Commits a group. Each transaction succeeds or fails by itself; an error here is the disk's and none was committed.
-  func commit(_ transactions: [Transaction]) throws(SQLite.Failure) -> [Outcome] {
-    let before = (revision, superseded.count, volatile)
+  /// - Returns: the outcomes, and the volatile states that changed (nil: no longer volatile).
+  func commit(_ transactions: [Transaction]) throws(SQLite.Failure) -> (outcomes: [Outcome], volatile: [(StoreKey, StoreRecord?)]) {
+    let before = (superseded.count, supersededStart, supersededBytes, compacted, volatileResources, ceiling)
+    undo.removeAll(keepingCapacity: true)
     var outcomes: [Outcome] = []
     outcomes.reserveCapacity(transactions.count)
-    let isDurable = transactions.contains { !$0.isVolatile }
     do throws(SQLite.Failure) {
-      if isDurable { try database.run("BEGIN IMMEDIATE") }
       for transaction in transactions { outcomes.append(try apply(transaction)) }
-      if revision > ceiling - Self.ceilingStep / 2, isDurable {
+      // Also where all was volatile: what is acknowledged is below the persisted ceiling.
+      if revision > ceiling - Self.ceilingStep / 2 {
+        try begun()
         ceiling = revision + Self.ceilingStep
         try put("ceiling", String(ceiling))
       }
-      if isDurable { try database.run("COMMIT") }
-      return outcomes
+      if database.isInTransaction {
+        try eraseSome()
+        try end.run([])
+      }
     } catch {
-      if database.isInTransaction { try? database.run("ROLLBACK") }
-      // Revisions are never handed out again, even those that were not seen.
-      superseded.removeLast(max(0, superseded.count - before.1))
-      volatile = before.2
+      rollback()
+      // Revisions are not handed out again, even those that were not seen.
+      superseded.removeLast(superseded.count - before.0)
+      (supersededStart, supersededBytes, compacted, volatileResources, ceiling) = (before.1, before.2, before.3, before.4, before.5)
+      for (key, old) in undo.reversed() { volatile[key] = old }
       throw error
     }
+    if supersededStart > 8192, supersededStart * 2 > superseded.count {
+      superseded.removeFirst(supersededStart)
+      supersededStart = 0
+    }
+    return (outcomes, undo.map { ($0.key, volatile[$0.key]?.record) })
   }
 
   private struct Current {
     var row: Int64?
+    var bytes = 0
     var revision: Revision?
-    var value: [UInt8]
   }
 
-  private func current(_ key: StoreKey) throws(SQLite.Failure) -> Current {
-    if let record = volatile[key] { return Current(row: nil, revision: record.revision, value: record.value) }
-    var found = Current(value: [])
-    try newest.run([.bytes(key.bytes)]) { row throws(SQLite.Failure) in
+  private func current(_ key: StoreKey, _ bytes: [UInt8]) throws(SQLite.Failure) -> Current {
+    if !volatile.isEmpty, let found = volatile[key] {
+      return Current(row: found.row, bytes: found.record.value.count, revision: found.record.revision)
+    }
+    var found = Current()
+    try newest.run([.bytes(bytes)]) { row throws(SQLite.Failure) in
       guard row.int(1) == 0 else { return }
-      found = Current(row: row.int(0), revision: row.int(0) >> 6, value: row.bytes(2))
+      found = Current(row: row.int(0), bytes: Int(row.int(2)), revision: row.int(0) >> 6)
     }
     return found
   }
 
+  private func supersede(_ row: Int64, bytes: Int) {
+    superseded.append(Superseded(row: row, since: revision, bytes: Int32(truncatingIfNeeded: bytes)))
+    supersededBytes += bytes
+  }
+
+  private func setVolatile(_ key: StoreKey, _ new: Volatile?) {
+    let old = volatile[key]
+    if old == nil, new == nil { return }
+    undo.append((key, old))
+    volatile[key] = new
+  }
+
   private func apply(_ transaction: Transaction) throws(SQLite.Failure) -> Outcome {
+    // Most transactions compare what they write: one look-up serves both.
+    var seen: [(key: StoreKey, current: Current)] = []
     for compare in transaction.compares {
-      switch compare {
-      case .absent(let key):
-        if let found = try current(key).revision { return Outcome(result: .failure(.conflict(key, current: found))) }
-      case .revision(let key, let expected):
-        let found = try current(key).revision
-        if found != expected { return Outcome(result: .failure(.conflict(key, current: found))) }
-      }
+      let key = compare.key
+      let found = try current(key, key.bytes)
+      if found.revision != compare.expected { return Outcome(result: .failure(.conflict(key, current: found.revision))) }
+      seen.append((key, found))
     }
     revision += 1
     var events: [StoreEvent] = []
     for (position, write) in transaction.writes.enumerated() {
       let row = revision << 6 | Int64(position)
       let key = write.key
-      let old = try current(key)
+      let bytes = key.bytes
+      let old = if let found = seen.first(where: { $0.key == key }) { found.current } else { try current(key, bytes) }
       switch write {
       case .put(_, let value):
         if transaction.isVolatile, old.revision != nil {
-          volatile[key] = StoreRecord(key: key, value: value, revision: revision)
+          if !volatileResources.contains(key.resource) {
+            try begun()
+            volatileResources.insert(key.resource)
+            try put("volatile", StoreMeta.text(volatileResources))
+          }
+          setVolatile(key, Volatile(record: StoreRecord(key: key, value: value, revision: revision), row: old.row))
         } else {
-          volatile[key] = nil
-          try insert.run([.int(row), .bytes(key.bytes), .int(0), .bytes(value)])
-          if let replaced = old.row { superseded.append((replaced, revision)) }
+          try begun()
+          try insert.run([.int(row), .bytes(bytes), .int(0), .bytes(value)])
+          setVolatile(key, nil)
+          if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
         }
         events.append(StoreEvent(revision: revision, key: key, value: value))
       case .delete(_, let uid):
         guard old.revision != nil else { continue }
-        volatile[key] = nil
-        try insert.run([.int(row), .bytes(key.bytes), .int(1), .null])
-        if let replaced = old.row { superseded.append((replaced, revision)) }
-        superseded.append((row, revision))
-        if let uid {
-          try remember.run([
-            .text(uid), .bytes(key.bytes), .int(revision), .int(Int64(time(nil)) + configuration.historySeconds), .bytes(old.value),
-          ])
-        }
+        try begun()
+        if let uid { try moveToHistory(uid, key, bytes, old) }
+        try insert.run([.int(row), .bytes(bytes), .int(1), .null])
+        setVolatile(key, nil)
+        if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
+        supersede(row, bytes: 0)
         events.append(StoreEvent(revision: revision, key: key, value: nil))
       }
     }
     return Outcome(result: .success(revision), events: events)
   }
 
+  private func moveToHistory(_ uid: String, _ key: StoreKey, _ bytes: [UInt8], _ old: Current) throws(SQLite.Failure) {
+    var value: [UInt8] = []
+    if let record = volatile[key]?.record {
+      value = record.value
+    } else if let row = old.row {
+      try newestValue.run([.int(row)]) { row throws(SQLite.Failure) in value = row.bytes(0) }
+    }
+    try remember.run([.text(uid), .bytes(bytes), .int(revision), .int(configuration.now() + configuration.historySeconds), .bytes(value)])
+  }
+
   // MARK: Compaction
 
-  private var replaceable: Int { superseded.count - supersededStart }
-
-  var wantsCompaction: Bool {
-    replaceable > 4000 && superseded[supersededStart].since < revision - configuration.keptRevisions
+  private var isOverdue: Bool {
+    supersededStart < superseded.count
+      && (supersededBytes > configuration.keptBytes || superseded[supersededStart].since <= revision - configuration.keptRevisions)
   }
 
-  /// Removes a batch of rows that nobody can ask for any more, and gives their pages back to the file system.
-  func compact() throws(SQLite.Failure) {
-    let target = revision - configuration.keptRevisions
-    var end = supersededStart
-    while end < superseded.count, end - supersededStart < 4000, superseded[end].since <= target { end += 1 }
+  /// Part of a group's transaction: forgets rows that nobody may ask for any more, a few more than the group has added.
+  private func eraseSome() throws(SQLite.Failure) {
+    if isOverdue {
+      var target = revision - configuration.keptRevisions
+      // Moved in steps: its row is written once for many groups.
+      var step = min(1000, max(1, configuration.keptRevisions / 16))
+      if supersededBytes > configuration.keptBytes {
+        // Too many bytes: the oldest rows go, whatever their age.
+        step = 1
+        var rest = supersededBytes
+        for entry in superseded[supersededStart...].prefix(Self.eraseLimit) where rest > configuration.keptBytes * 3 / 4 {
+          target = max(target, entry.since)
+          rest -= Int(entry.bytes)
+        }
+      }
+      if target >= compacted + step {
+        compacted = target
+        try put("compacted", String(compacted))
+      }
+    }
+    var erased = 0
+    while erased < Self.eraseLimit, supersededStart < superseded.count, superseded[supersededStart].since <= compacted {
+      try erase.run([.int(superseded[supersededStart].row)])
+      supersededBytes -= Int(superseded[supersededStart].bytes)
+      supersededStart += 1
+      erased += 1
+    }
+    let now = configuration.now()
+    if now >= nextForget {
+      nextForget = now + 60
+      try forget.run([.int(now)])
+    }
+  }
+
+  func compact(to target: Revision) throws(SQLite.Failure) {
+    guard target > compacted else { return }
+    let before = (supersededStart, supersededBytes, compacted)
     do throws(SQLite.Failure) {
-      try database.run("BEGIN IMMEDIATE")
-      for entry in superseded[supersededStart..<end] { try erase.run([.int(entry.row)]) }
-      try forget.run([.int(Int64(time(nil)))])
-      compacted = max(compacted, target)
+      try begun()
+      compacted = min(target, revision)
       try put("compacted", String(compacted))
-      try database.run("COMMIT")
+      try eraseSome()
+      try end.run([])
     } catch {
-      if database.isInTransaction { try? database.run("ROLLBACK") }
+      rollback()
+      (supersededStart, supersededBytes, compacted) = before
       throw error
     }
-    try database.run("PRAGMA incremental_vacuum(2000)")
-    supersededStart = end
-    if supersededStart > 8192 {
-      superseded.removeFirst(supersededStart)
-      supersededStart = 0
-    }
   }
+
+  /// Gives pages back to the file system where many are free: under steady churn they would be taken again at once.
+  func shrink() throws(SQLite.Failure) {
+    var free: Int64 = 0
+    var all: Int64 = 0
+    try database.prepare("PRAGMA freelist_count").run([]) { row throws(SQLite.Failure) in free = row.int(0) }
+    try database.prepare("PRAGMA page_count").run([]) { row throws(SQLite.Failure) in all = row.int(0) }
+    if free > 2048, free * 4 > all { try database.run("PRAGMA incremental_vacuum(1024)") }
+  }
+
+  /// Empties the write-ahead log into the file: its room can be used again.
+  func checkpoint() { try? database.run("PRAGMA wal_checkpoint(TRUNCATE)") }
 }
 
-/// The reading side: its own connection, so that a read never waits for a commit.
-final class SQLiteReader {
-  private let database: SQLite
-
-  init(path: String) throws(SQLite.Failure) {
-    database = try SQLite(path: path)
-    try database.run("PRAGMA cache_size=-2000; PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL")
-  }
-
-  func close() { database.close() }
-
-  func load() throws(SQLite.Failure) -> [StoreRecord] {
-    var records: [StoreRecord] = []
-    let statement = try database.prepare(
-      "SELECT key, row, value FROM log l WHERE deleted=0 AND row=(SELECT max(row) FROM log m WHERE m.key=l.key) ORDER BY key")
-    try statement.run([]) { row throws(SQLite.Failure) in
-      guard let key = StoreKey(bytes: row.bytes(0)) else { return }
-      records.append(StoreRecord(key: key, value: row.bytes(2), revision: row.int(1) >> 6))
+extension Transaction.Compare {
+  package var key: StoreKey {
+    switch self {
+    case .absent(let key), .revision(let key, _): key
     }
-    return records
   }
 
-  func events(after revision: Revision, limit: Int) throws(SQLite.Failure) -> [StoreEvent] {
-    var events: [StoreEvent] = []
-    try database.prepare("SELECT row, key, deleted, value FROM log WHERE row >= ? ORDER BY row LIMIT ?").run([
-      .int((revision + 1) << 6), .int(Int64(limit)),
-    ]) {
-      row throws(SQLite.Failure) in
-      guard let key = StoreKey(bytes: row.bytes(1)) else { return }
-      events.append(StoreEvent(revision: row.int(0) >> 6, key: key, value: row.int(2) == 1 ? nil : row.bytes(3)))
+  var expected: Revision? {
+    switch self {
+    case .absent: nil
+    case .revision(_, let revision): revision
     }
-    return events
   }
-
-  func history(_ uid: String) throws(SQLite.Failure) -> StoreRecord? {
-    var record: StoreRecord?
-    try database.prepare("SELECT key, revision, value FROM history WHERE uid=?").run([.text(uid)]) { row throws(SQLite.Failure) in
-      record = StoreKey(bytes: row.bytes(0)).map { StoreRecord(key: $0, value: row.bytes(2), revision: row.int(1)) }
-    }
-    return record
-  }
-
-  func blob(_ name: String) throws(SQLite.Failure) -> [UInt8]? {
-    var value: [UInt8]?
-    try database.prepare("SELECT value FROM blobs WHERE name=?").run([.text(name)]) { row throws(SQLite.Failure) in
-      value = row.bytes(0)
-    }
-    return value
-  }
-
-  func setBlob(_ name: String, _ value: [UInt8]) throws(SQLite.Failure) {
-    try database.prepare("INSERT OR REPLACE INTO blobs(name, value) VALUES(?,?)").run([.text(name), .bytes(value)])
-  }
-
-  func backup(to path: String) throws(SQLite.Failure) { try database.backup(to: path) }
 }

@@ -9,15 +9,20 @@ import Wire
 /// What waits is committed together: one transaction, one fsync. A transaction whose compares fail takes nobody with it.
 /// Measured: see `gantry-bench store`.
 package final class SQLiteStore: StoreEngine {
-  /// Where and how. The directory must exist and be private.
+  /// Where and how.
   package struct Configuration: Sendable {
+    /// The file. Its directory is made (0700) where it does not exist.
     package var path: String
     /// Superseded rows are kept for this many revisions, so that watchers can resume.
     package var keptRevisions: Int64 = 20_000
+    /// Superseded rows are kept up to this many bytes.
+    package var keptBytes = 256 << 20
     /// Seconds that deleted objects stay in the history range.
     package var historySeconds: Int64 = 24 * 3600
     /// Refuses data of another cluster.
     package var expectedClusterID: String?
+    /// Seconds since 1970.
+    package var now: @Sendable () -> Int64 = { Int64(time(nil)) }
     /// What happens when the disk fails under a commit. Nothing can be promised after that: the default ends the process.
     package var onDiskFault: @Sendable (String) -> Void = { message in
       let line = Array("gantry: the disk failed under a commit, nothing can be acknowledged any more: \(message)\n".utf8)
@@ -35,92 +40,106 @@ package final class SQLiteStore: StoreEngine {
 
   private struct Queue: Sendable {
     var waiting: [Waiting] = []
+    var compactions: [(to: Revision, completion: @Sendable (StoreError?) -> Void)] = []
     var isClosed = false
+    var isIdle = true
+  }
+
+  /// What readers on other threads must know of the committer.
+  private struct Shared: Sendable {
+    var volatile: [StoreKey: StoreRecord] = [:]
+    var volatileResources: Set<GroupResource>
+    var oldest: Revision
   }
 
   /// Transactions of one group; more wait for the next.
   private static let maximumGroup = 1024
 
   private let configuration: Configuration
+  var configurationPath: String { configuration.path }
   private let logger: Logger
   private let queue = Mutex(Queue())
   private let wake = Semaphore()
   private let finished = Semaphore()
   private let observer = Mutex<(@Sendable ([StoreEvent], Revision) -> Void)?>(nil)
   private let reader: Mutex<SQLiteReader>
-  private let oldest = Atomic<Int64>(0)
+  private let shared: Mutex<Shared>
+  private let lock: FileLock
+  private let isFull = Atomic<Bool>(false)
   package let clusterID: String
+  /// What every server of the cluster understands.
+  package let level: Int64
   /// Nothing before the first commit of this process is newer.
   private let firstRevision: Revision
 
   /// Opens or makes the file.
-  /// - Throws: ``StoreError/refused(_:)`` for a file in use, a newer format, another cluster, an unreadable file.
+  /// - Throws: ``StoreError/refused(_:)`` for a file in use, a newer format, another cluster; `.corrupted`, `.full`.
   package init(_ configuration: Configuration, logger: Logger = Logger(label: "gantry.store")) throws(StoreError) {
     self.configuration = configuration
     self.logger = logger
-    try Self.lock(configuration.path)
+    let path = configuration.path
+    lock = try FileLock(path)
+    var opened: (SQLite, StoreMeta)
+    do throws(SQLite.Failure) {
+      let database = try SQLite(path: path)
+      try database.run(
+        """
+        PRAGMA busy_timeout=5000; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+        PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8000
+        """)
+      opened = (database, try StoreMeta(database, newClusterID: StoreMeta.randomClusterID))
+    } catch { throw Self.opening(path, error) }
+    if let refusal = opened.1.refusal(path: path, expectedClusterID: configuration.expectedClusterID) { throw refusal }
     let committer: SQLiteCommitter
     do throws(SQLite.Failure) {
-      committer = try SQLiteCommitter(configuration)
-      reader = Mutex(try SQLiteReader(path: configuration.path))
-    } catch { throw .refused("cannot open \(configuration.path): \(error.message)") }
-    guard committer.format <= SQLiteCommitter.format else {
-      throw .refused(
-        "\(configuration.path) was written by a newer release (format \(committer.format)): start that release, or restore a backup"
-      )
-    }
-    if let expected = configuration.expectedClusterID, expected != committer.clusterID {
-      throw .refused(
-        "\(configuration.path) belongs to cluster \(committer.clusterID), not \(expected): give another --data-dir or --datastore")
-    }
-    clusterID = committer.clusterID
+      committer = try SQLiteCommitter(opened.0, opened.1, configuration)
+      reader = Mutex(try SQLiteReader(path: path))
+    } catch { throw Self.opening(path, error) }
+    clusterID = opened.1.clusterID
+    level = opened.1.level
     firstRevision = committer.revision
-    oldest.store(committer.compacted, ordering: .relaxed)
+    shared = Mutex(Shared(volatileResources: committer.volatileResources, oldest: committer.compacted))
     let box = UncheckedBox(committer)
     Thread.start { [self] in run(box.value) }
   }
 
-  /// One process a file: the lock lives as long as its descriptor.
-  private static func lock(_ path: String) throws(StoreError) {
-    let file = open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard file >= 0 else { throw .refused("cannot open \(path).lock: \(String(cString: strerror(errno)))") }
-    guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
-      var buffer = [UInt8](repeating: 0, count: 16)
-      let count = max(0, Glibc.read(file, &buffer, buffer.count))
-      let pid = String(decoding: buffer.prefix(count), as: UTF8.self).trimmingSuffix { $0.isWhitespace }
-      Glibc.close(file)
-      throw .refused("\(path) is in use by process \(pid): stop it, or give another --data-dir")
-    }
-    let pid = Array("\(getpid())\n".utf8)
-    ftruncate(file, 0)
-    _ = pid.withUnsafeBytes { Glibc.pwrite(file, $0.baseAddress, $0.count, 0) }
-    // The descriptor stays open until the process ends or close() is called; its number is remembered by path.
-    locks.withLock { $0[path] = file }
+  private static func opening(_ path: String, _ error: SQLite.Failure) -> StoreError {
+    error.isFull || error.isCorruption ? error.storeError(path: path) : .refused("cannot open \(path): \(error.message)")
   }
-
-  private static let locks = Mutex<[String: Int32]>([:])
 
   package func observe(_ observer: @escaping @Sendable ([StoreEvent], Revision) -> Void) {
     self.observer.withLock { $0 = observer }
   }
 
   package func commit(_ transaction: Transaction, completion: @escaping @Sendable (Result<Revision, StoreError>) -> Void) {
-    if let fault = fault(of: transaction) { return completion(.failure(fault)) }
-    let isClosed = queue.withLock { queue in
-      if !queue.isClosed { queue.waiting.append(Waiting(transaction: transaction, completion: completion)) }
-      return queue.isClosed
-    }
-    if isClosed { completion(.failure(.closed)) } else { wake.signal() }
+    if let fault = transaction.fault { return completion(.failure(fault)) }
+    if !enqueue({ $0.waiting.append(Waiting(transaction: transaction, completion: completion)) }) { completion(.failure(.closed)) }
   }
 
-  private func fault(of transaction: Transaction) -> StoreError? {
-    if transaction.writes.count > Transaction.maximumKeys {
-      return .tooLarge("a transaction writes at most \(Transaction.maximumKeys) keys")
+  package func compact(to revision: Revision) throws(StoreError) {
+    let done = Semaphore()
+    let failure = Mutex<StoreError?>(nil)
+    let isQueued = enqueue { queue in
+      queue.compactions.append((revision, { error in
+        failure.withLock { $0 = error }
+        done.signal()
+      }))
     }
-    for case .put(let key, let value) in transaction.writes where value.count > Transaction.maximumValue {
-      return .tooLarge("\(key) has \(value.count) bytes; at most \(Transaction.maximumValue) are stored")
+    guard isQueued else { throw .closed }
+    done.wait()
+    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  /// - Returns: false where the store is closed.
+  private func enqueue(_ add: (inout Queue) -> Void) -> Bool {
+    let (isClosed, wasIdle) = queue.withLock { queue -> (Bool, Bool) in
+      if queue.isClosed { return (true, false) }
+      add(&queue)
+      defer { queue.isIdle = false }
+      return (false, queue.isIdle)
     }
-    return nil
+    if wasIdle { wake.signal() }
+    return !isClosed
   }
 
   package func close() {
@@ -128,33 +147,50 @@ package final class SQLiteStore: StoreEngine {
       defer { queue.isClosed = true }
       return queue.isClosed
     }
-    guard !wasClosed else { return }
     wake.signal()
     finished.wait()
+    // Whoever closes again waits for the first and passes on.
+    finished.signal()
+    guard !wasClosed else { return }
     reader.withLock { $0.close() }
-    if let file = Self.locks.withLock({ $0.removeValue(forKey: configuration.path) }) { Glibc.close(file) }
+    lock.release()
   }
 
   // MARK: The committer's thread
 
   private func run(_ committer: SQLiteCommitter) {
+    var sinceShrink = 0
     while true {
-      let (group, isClosed) = queue.withLock { queue -> ([Waiting], Bool) in
+      let (group, compactions, isClosed) = queue.withLock { queue in
         let group = Array(queue.waiting.prefix(Self.maximumGroup))
         queue.waiting.removeFirst(group.count)
-        return (group, queue.isClosed && queue.waiting.isEmpty)
+        let compactions = queue.compactions
+        queue.compactions = []
+        queue.isIdle = group.isEmpty && compactions.isEmpty
+        return (group, compactions, queue.isClosed)
       }
-      if group.isEmpty {
+      if group.isEmpty, compactions.isEmpty {
         if isClosed { break }
         wake.wait()
         continue
       }
       settle(group, committer)
-      if committer.wantsCompaction {
-        do throws(SQLite.Failure) { try committer.compact() } catch {
-          logger.warning("compaction failed", metadata: ["error": "\(error.message)"])
+      for compaction in compactions {
+        do throws(SQLite.Failure) {
+          try committer.compact(to: compaction.to)
+          shared.withLock { $0.oldest = committer.compacted }
+          compaction.completion(nil)
+        } catch {
+          if error.isDiskFault { configuration.onDiskFault(error.message) }
+          compaction.completion(error.storeError(path: configuration.path))
         }
-        oldest.store(committer.compacted, ordering: .releasing)
+      }
+      sinceShrink += group.count + compactions.count * 1000
+      if sinceShrink >= 1000 {
+        sinceShrink = 0
+        do throws(SQLite.Failure) { try committer.shrink() } catch {
+          if error.isDiskFault { configuration.onDiskFault(error.message) }
+        }
       }
     }
     committer.close()
@@ -162,58 +198,107 @@ package final class SQLiteStore: StoreEngine {
   }
 
   private func settle(_ group: [Waiting], _ committer: SQLiteCommitter) {
+    if group.isEmpty { return }
     do throws(SQLite.Failure) {
-      let outcomes = try committer.commit(group.map(\.transaction))
+      let (outcomes, volatile) = try committer.commit(group.map(\.transaction))
+      shared.withLock { shared in
+        for (key, record) in volatile { shared.volatile[key] = record }
+        if !volatile.isEmpty { shared.volatileResources = committer.volatileResources }
+        shared.oldest = committer.compacted
+      }
+      if isFull.load(ordering: .relaxed), isFull.exchange(false, ordering: .relaxed) {
+        logger.info("there is room again", metadata: ["path": "\(configuration.path)"])
+      }
       let events = outcomes.flatMap(\.events)
       if !events.isEmpty { observer.withLock { $0 }?(events, committer.revision) }
       for (waiting, outcome) in zip(group, outcomes) { waiting.completion(outcome.result) }
     } catch {
       if error.isDiskFault { configuration.onDiskFault(error.message) }
-      let reason: StoreError = error.isFull ? .full(path: configuration.path) : .failed("commit failed: \(error.message)")
-      logger.error("commit failed", metadata: ["error": "\(error.message)"])
+      if error.isFull, group.count > 1 {
+        // One large write must not take the small ones with it. The log's room may be all that is needed.
+        committer.checkpoint()
+        for waiting in group { settle([waiting], committer) }
+        return
+      }
+      let reason = error.storeError(path: configuration.path)
+      // A full disk refuses every write until there is room: said once.
+      if !error.isFull || !isFull.exchange(true, ordering: .relaxed) {
+        logger.error("commit failed", metadata: ["error": "\(reason)"])
+      }
       for waiting in group { waiting.completion(.failure(reason)) }
     }
   }
 
   // MARK: Reads
 
+  package var oldestRevision: Revision { shared.withLock { $0.oldest } }
+  package var volatileResources: Set<GroupResource> { shared.withLock { $0.volatileResources } }
+
   package func load() throws(StoreError) -> (records: [StoreRecord], revision: Revision) {
-    (try reading { reader throws(SQLite.Failure) in try reader.load() }, firstRevision)
+    // Taken first: what it holds was committed after everything older, so the file's state below is at least as new.
+    let volatile = shared.withLock { $0.volatile }
+    var (records, revision) = try reading { reader throws(SQLiteReader.Failure) in try reader.load() }
+    revision = max(revision, firstRevision)
+    if !volatile.isEmpty {
+      for i in records.indices {
+        guard let newer = volatile[records[i].key], newer.revision > records[i].revision else { continue }
+        records[i] = newer
+      }
+      revision = max(revision, volatile.values.reduce(0) { max($0, $1.revision) })
+    }
+    return (records, revision)
+  }
+
+  package func get(_ key: StoreKey, at revision: Revision? = nil) throws(StoreError) -> StoreRecord? {
+    if revision == nil, let record = shared.withLock({ $0.volatile[key] }) { return record }
+    return try reading { reader throws(SQLiteReader.Failure) in try reader.get(key, at: revision) }
+  }
+
+  package func range(
+    _ resource: GroupResource, namespace: String? = nil, after key: ObjectKey? = nil, at revision: Revision? = nil, limit: Int
+  ) throws(StoreError) -> [StoreRecord] {
+    let volatile = revision == nil ? shared.withLock { $0.volatileResources.contains(resource) ? $0.volatile : [:] } : [:]
+    var records = try reading { reader throws(SQLiteReader.Failure) in
+      try reader.range(resource, namespace: namespace, after: key, at: revision, limit: limit)
+    }
+    for i in records.indices {
+      if let newer = volatile[records[i].key], newer.revision > records[i].revision { records[i] = newer }
+    }
+    return records
   }
 
   package func events(after revision: Revision, limit: Int) throws(StoreError) -> [StoreEvent] {
-    let oldest = oldest.load(ordering: .acquiring)
-    guard revision >= oldest else { throw .compacted(oldest: oldest) }
-    return try reading { reader throws(SQLite.Failure) in try reader.events(after: revision, limit: limit) }
+    try reading { reader throws(SQLiteReader.Failure) in try reader.events(after: revision, limit: limit) }
   }
 
   package func history(uid: String) throws(StoreError) -> StoreRecord? {
-    try reading { reader throws(SQLite.Failure) in try reader.history(uid) }
+    let now = configuration.now()
+    return try simply { reader throws(SQLite.Failure) in try reader.history(uid, now: now) }
   }
   package func blob(_ name: String) throws(StoreError) -> [UInt8]? {
-    try reading { reader throws(SQLite.Failure) in try reader.blob(name) }
+    try simply { reader throws(SQLite.Failure) in try reader.blob(name) }
   }
   package func setBlob(_ name: String, _ value: [UInt8]) throws(StoreError) {
-    try reading { reader throws(SQLite.Failure) in try reader.setBlob(name, value) }
-  }
-  package func backup(to path: String) throws(StoreError) {
-    try reading { reader throws(SQLite.Failure) in try reader.backup(to: path) }
+    try simply { reader throws(SQLite.Failure) in try reader.setBlob(name, value) }
   }
 
-  private func reading<R: Sendable>(_ body: (SQLiteReader) throws(SQLite.Failure) -> R) throws(StoreError) -> R {
-    let result: Result<R, SQLite.Failure> = reader.withLock { reader in
-      do throws(SQLite.Failure) { return .success(try body(reader)) } catch { return .failure(error) }
-    }
-    do throws(SQLite.Failure) { return try result.get() } catch {
-      throw error.isFull ? .full(path: configuration.path) : .failed("cannot read \(configuration.path): \(error.message)")
+  private func simply<R: Sendable>(_ body: (SQLiteReader) throws(SQLite.Failure) -> R) throws(StoreError) -> R {
+    try reading { reader throws(SQLiteReader.Failure) in
+      do throws(SQLite.Failure) { return try body(reader) } catch { throw .sqlite(error) }
     }
   }
-}
 
-extension String {
-  fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> String {
-    var text = self[...]
-    while let last = text.last, predicate(last) { text.removeLast() }
-    return String(text)
+  private func reading<R: Sendable>(_ body: (SQLiteReader) throws(SQLiteReader.Failure) -> R) throws(StoreError) -> R {
+    let result: Result<R, SQLiteReader.Failure>? = reader.withLock { reader in
+      if reader.isClosed { return nil }
+      do throws(SQLiteReader.Failure) { return .success(try body(reader)) } catch { return .failure(error) }
+    }
+    guard let result else { throw .closed }
+    do throws(SQLiteReader.Failure) { return try result.get() } catch {
+      switch error {
+      case .store(let error): throw error
+      case .sqlite(let error): throw error.storeError(path: configuration.path)
+      }
+    }
   }
 }

@@ -4,6 +4,8 @@ import Wire
 ///
 /// In: transactions of a few keys. Out: revisions, and every change in the order of its revision. An acknowledgement follows the fsync.
 /// Never: looks into a value, issues a revision twice, or makes something visible before it is durable.
+///
+/// Every engine runs the suite in `Tests/StoreTests/Conformance.swift`.
 package protocol StoreEngine: AnyObject, Sendable {
   /// Commits all writes or none.
   /// - Parameter completion: called on the engine's thread after the fsync and after the observer has seen the events.
@@ -12,9 +14,32 @@ package protocol StoreEngine: AnyObject, Sendable {
   /// Every live record, in the order of keys, with the revision they stand for.
   func load() throws(StoreError) -> (records: [StoreRecord], revision: Revision)
 
-  /// Events after a revision, oldest first.
+  /// One key, now or as it was.
+  /// - Returns: nil where it does not (or did not) exist.
+  /// - Throws: ``StoreError/compacted(oldest:)`` for a revision whose state is gone.
+  func get(_ key: StoreKey, at revision: Revision?) throws(StoreError) -> StoreRecord?
+
+  /// Keys of one resource in order, now or as they were.
+  /// - Parameters:
+  ///   - namespace: nil for all.
+  ///   - key: starts behind it.
+  /// - Throws: ``StoreError/compacted(oldest:)`` for a revision whose state is gone.
+  func range(_ resource: GroupResource, namespace: String?, after key: ObjectKey?, at revision: Revision?, limit: Int)
+    throws(StoreError) -> [StoreRecord]
+
+  /// Events after a revision, oldest first, each with what it replaced. A revision is never split: a few more than `limit` may come.
+  /// Volatile writes are not among them (see ``volatileResources``).
   /// - Throws: ``StoreError/compacted(oldest:)`` where some of them are gone.
   func events(after revision: Revision, limit: Int) throws(StoreError) -> [StoreEvent]
+
+  /// Forgets what was replaced up to a revision; returns when it is no longer readable, the space follows by itself.
+  func compact(to revision: Revision) throws(StoreError)
+
+  /// The revision up to which history is gone: the oldest that ``events(after:limit:)`` accepts.
+  var oldestRevision: Revision { get }
+
+  /// Resources that have had volatile writes: their log has gaps, nobody can resume from it.
+  var volatileResources: Set<GroupResource> { get }
 
   /// The last bytes of something deleted, or nil where there are none (any more).
   func history(uid: String) throws(StoreError) -> StoreRecord?
@@ -28,6 +53,9 @@ package protocol StoreEngine: AnyObject, Sendable {
 
   /// Names the cluster that this data belongs to.
   var clusterID: String { get }
+
+  /// Writes everything into one new private file, while the store is in use.
+  func backup(to path: String) throws(StoreError)
 
   /// Finishes what is queued and closes.
   func close()
@@ -52,29 +80,58 @@ package struct StoreKey: Hashable, Sendable, Comparable, CustomStringConvertible
     self.key = key
   }
 
-  /// `group/resource`, namespace and name, with zero bytes between: ordered as the parts are.
+  /// Group, resource, namespace and name with zero bytes between: ordered as the parts are.
   package var bytes: [UInt8] {
-    Array("\(resource.group)/\(resource.resource)".utf8) + [0] + Array(key.namespace.utf8) + [0] + Array(key.name.utf8)
+    var bytes = Self.prefix(resource, namespace: key.namespace)
+    bytes.append(contentsOf: key.name.utf8)
+    return bytes
+  }
+
+  /// What every key of a resource, or of one of its namespaces, begins with.
+  static func prefix(_ resource: GroupResource, namespace: String?) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(160)
+    bytes.append(contentsOf: resource.group.utf8)
+    bytes.append(0)
+    bytes.append(contentsOf: resource.resource.utf8)
+    bytes.append(0)
+    if let namespace {
+      bytes.append(contentsOf: namespace.utf8)
+      bytes.append(0)
+    }
+    return bytes
   }
 
   package init?(bytes: some Collection<UInt8>) {
-    let parts = bytes.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
-    guard parts.count == 3 else { return nil }
-    let resource = parts[0].split(separator: UInt8(ascii: "/"), maxSplits: 1, omittingEmptySubsequences: false)
-    guard resource.count == 2 else { return nil }
-    self.resource = GroupResource(
-      group: String(decoding: resource[0], as: UTF8.self), resource: String(decoding: resource[1], as: UTF8.self))
-    key = ObjectKey(namespace: String(decoding: parts[1], as: UTF8.self), name: String(decoding: parts[2], as: UTF8.self))
+    let parts = bytes.split(separator: 0, maxSplits: 4, omittingEmptySubsequences: false)
+    guard parts.count == 4 else { return nil }
+    let text = parts.map { String(decoding: $0, as: UTF8.self) }
+    resource = GroupResource(group: text[0], resource: text[1])
+    key = ObjectKey(namespace: text[2], name: text[3])
   }
+
+  /// A reservation (address, port, quota) rather than an object: never cached or watched, and any number in a transaction.
+  package var isInternal: Bool { resource.isInternal }
 
   package var description: String { "\(resource) \(key)" }
   package static func < (a: Self, b: Self) -> Bool { (a.resource, a.key) < (b.resource, b.key) }
+}
+
+extension GroupResource {
+  /// True for the groups that no API serves; their names begin with `~`.
+  package var isInternal: Bool { group.utf8.first == UInt8(ascii: "~") }
 }
 
 package struct StoreRecord: Sendable {
   package var key: StoreKey
   package var value: [UInt8]
   package var revision: Revision
+
+  package init(key: StoreKey, value: [UInt8], revision: Revision) {
+    self.key = key
+    self.value = value
+    self.revision = revision
+  }
 }
 
 package struct StoreEvent: Sendable {
@@ -82,6 +139,15 @@ package struct StoreEvent: Sendable {
   package var key: StoreKey
   /// nil: deleted.
   package var value: [UInt8]?
+  /// What it replaced; nil for a creation, and in what ``StoreEngine/observe(_:)`` hands out: a follower knows it already.
+  package var previous: StoreRecord?
+
+  package init(revision: Revision, key: StoreKey, value: [UInt8]?, previous: StoreRecord? = nil) {
+    self.revision = revision
+    self.key = key
+    self.value = value
+    self.previous = previous
+  }
 }
 
 package struct Transaction: Sendable {
@@ -89,6 +155,8 @@ package struct Transaction: Sendable {
   package static let maximumKeys = 64
   /// Bytes of one value.
   package static let maximumValue = 8 << 20
+  /// Bytes of one part of a key.
+  package static let maximumName = 512
 
   package enum Compare: Sendable {
     case absent(StoreKey)
@@ -118,6 +186,29 @@ package struct Transaction: Sendable {
     self.writes = writes
     self.isVolatile = isVolatile
   }
+
+  /// What no engine accepts: too many or too large, unusable names, two objects of one resource (they would share a revision,
+  /// and a watch could not resume between them).
+  var fault: StoreError? {
+    if writes.count > Self.maximumKeys { return .tooLarge("a transaction writes at most \(Self.maximumKeys) keys, not \(writes.count)") }
+    var resources: Set<GroupResource> = []
+    var keys: Set<StoreKey> = []
+    for write in writes {
+      let key = write.key
+      for part in [key.resource.group, key.resource.resource, key.key.namespace, key.key.name] {
+        if part.utf8.count > Self.maximumName { return .tooLarge("a name has \(part.utf8.count) bytes; at most \(Self.maximumName) are stored") }
+        if part.utf8.contains(0) { return .invalid("a name contains a zero byte") }
+      }
+      if !keys.insert(key).inserted { return .invalid("a transaction writes \(key) twice") }
+      if !key.isInternal, !resources.insert(key.resource).inserted {
+        return .invalid("a transaction writes at most one object of \(key.resource)")
+      }
+      if case .put(_, let value) = write, value.count > Self.maximumValue {
+        return .tooLarge("\(key) has \(value.count) bytes; at most \(Self.maximumValue) are stored")
+      }
+    }
+    return nil
+  }
 }
 
 package enum StoreError: Error, Sendable, CustomStringConvertible {
@@ -127,7 +218,11 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
   /// The disk is full. Nothing was changed; a later attempt succeeds once there is room.
   case full(path: String)
   case tooLarge(String)
+  /// The transaction itself is wrong; nothing of it was tried.
+  case invalid(String)
   case closed
+  /// The file is damaged.
+  case corrupted(path: String, String)
   /// Somebody else's data, a newer format, an unreadable file: one sentence with the way out.
   case refused(String)
   case failed(String)
@@ -137,7 +232,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case .conflict(let key, let current): "\(key) is at revision \(current.map { String($0) } ?? "none")"
     case .compacted(let oldest): "events before revision \(oldest) are compacted"
     case .full(let path): "the disk that holds \(path) is full: free space, then try again"
-    case .tooLarge(let what): what
+    case .tooLarge(let what), .invalid(let what): what
+    case .corrupted(let path, let why): "\(path) is damaged (\(why)): restore a backup with gantry restore"
     case .closed: "the store is closed"
     case .refused(let why), .failed(let why): why
     }

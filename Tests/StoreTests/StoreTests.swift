@@ -3,98 +3,188 @@ import Store
 import Testing
 import Wire
 
-/// The promises every engine makes. Written against ``StoreEngine``; SQLite runs them, etcd will.
-@Suite struct StoreTests {
-  static func withStore(_ body: (SQLiteStore, String) async throws -> Void) async throws {
-    let path = try makeTemporaryDirectory()
-    defer { removeDirectory(path) }
-    let store = try SQLiteStore(.init(path: "\(path)/state.db"))
-    defer { store.close() }
-    try await body(store, path)
-  }
-
-  static func key(_ name: String) -> StoreKey { StoreKey(GroupResource(resource: "configmaps"), ObjectKey(namespace: "default", name: name)) }
-
-  @Test("a compare that fails fails its transaction alone, and says what is there")
-  func compares() async throws {
-    try await Self.withStore { store, _ in
-      let first = try await store.commit(Transaction(compares: [.absent(Self.key("a"))], writes: [.put(Self.key("a"), [1])]))
-      await #expect(throws: StoreError.self) { try await store.commit(Transaction(compares: [.absent(Self.key("a"))], writes: [.put(Self.key("a"), [2])])) }
-      let second = try await store.commit(Transaction(compares: [.revision(Self.key("a"), first)], writes: [.put(Self.key("a"), [3])]))
-      #expect(second > first)
-      let records = try store.load().records
-      #expect(records.map(\.value) == [[3]])
-      #expect(records.map(\.revision) == [second])
-    }
-  }
-
-  @Test("several keys of a transaction have one revision; the log gives them in order")
-  func severalKeys() async throws {
-    try await Self.withStore { store, _ in
-      let start = try store.load().revision
-      let revision = try await store.commit(Transaction(compares: [], writes: [.put(Self.key("a"), [1]), .put(Self.key("b"), [2])]))
-      let gone = try await store.commit(Transaction(compares: [], writes: [.delete(Self.key("a"), uid: "u-1")]))
-      let events = try store.events(after: start, limit: 10)
-      #expect(events.map(\.revision) == [revision, revision, gone])
-      #expect(events.map(\.value) == [[1], [2], nil])
-      #expect(try store.history(uid: "u-1")?.value == [1])
-    }
-  }
-
-  @Test("a revision is never issued twice, across restarts; another process is refused")
-  func revisionsAndLock() async throws {
-    let path = try makeTemporaryDirectory()
-    defer { removeDirectory(path) }
-    var last: Revision = 0
-    var cluster = ""
-    for _ in 0..<3 {
-      let store = try SQLiteStore(.init(path: "\(path)/state.db"))
-      #expect(cluster.isEmpty || cluster == store.clusterID)
-      cluster = store.clusterID
-      #expect(throws: StoreError.self) { _ = try SQLiteStore(.init(path: "\(path)/state.db")) }
-      let revision = try await store.commit(Transaction(compares: [], writes: [.put(Self.key("a"), [1])]))
-      #expect(revision > last)
-      // A volatile write takes a revision that the file does not know.
-      last = try await store.commit(Transaction(compares: [], writes: [.put(Self.key("a"), [2])], isVolatile: true))
-      store.close()
-    }
-  }
-
-  @Test("under churn the log is compacted, and who is too late is told")
-  func compaction() async throws {
-    let path = try makeTemporaryDirectory()
-    defer { removeDirectory(path) }
-    var configuration = SQLiteStore.Configuration(path: "\(path)/state.db")
-    configuration.keptRevisions = 1000
-    let store = try SQLiteStore(configuration)
-    defer { store.close() }
-    let start = try store.load().revision
-    let value = [UInt8](repeating: 7, count: 4096)
-    for _ in 0..<40 {
-      await withTaskGroup(of: Void.self) { group in
-        for i in 0..<500 { group.addTask { _ = try? await store.commit(Transaction(compares: [], writes: [.put(Self.key("k\(i % 50)"), value)])) } }
+/// What only SQLite promises: its file, its lock, what a backup holds. What every engine promises is in `Conformance.swift`.
+@Suite struct SQLiteStoreTests {
+  @Test("files are private, a second opener is told who has them")
+  func lock() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/data/state.db"
+      let store = try SQLiteStore(.init(path: path))
+      try await store.put("a", [1])
+      for (file, mode) in [("", mode_t(0o700)), ("/state.db", 0o600), ("/state.db-wal", 0o600), ("/state.db.lock", 0o600)] {
+        var status = stat()
+        #expect(stat("\(directory)/data\(file)", &status) == 0)
+        #expect(status.st_mode & 0o777 == mode, "\(file)")
       }
+      do throws(StoreError) {
+        _ = try SQLiteStore(.init(path: path))
+        Issue.record("opened twice")
+      } catch { #expect("\(error)".contains("in use by process \(getpid())")) }
+      store.close()
+      try SQLiteStore(.init(path: path)).close()
     }
-    var status = stat()
-    #expect(stat("\(path)/state.db", &status) == 0)
-    #expect(status.st_size < 60 << 20, "20,000 writes of 4 KB leave \(status.st_size >> 20) MB")
-    #expect(throws: StoreError.self) { try store.events(after: start, limit: 1) }
-    #expect(try store.load().records.count == 50)
   }
-}
 
-func makeTemporaryDirectory() throws -> String {
-  var template = Array("/tmp/gantry-test-XXXXXX".utf8CString)
-  guard mkdtemp(&template) != nil else { throw StoreError.failed("mkdtemp") }
-  return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-}
-
-func removeDirectory(_ path: String) {
-  guard let directory = opendir(path) else { return }
-  while let entry = readdir(directory) {
-    let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
-    if name != ".", name != ".." { unlink("\(path)/\(name)") }
+  @Test("another cluster's data and a newer format are refused in one sentence, and stay as they are")
+  func refusals() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/state.db"
+      try SQLiteStore(.init(path: path)).close()
+      var configuration = SQLiteStore.Configuration(path: path)
+      configuration.expectedClusterID = "other"
+      do throws(StoreError) {
+        _ = try SQLiteStore(configuration)
+        Issue.record("opened")
+      } catch { #expect("\(error)".contains("not other")) }
+      // The refusal must have given the lock back.
+      try SQLiteStore(.init(path: path)).close()
+      #expect(system("sqlite3 \(path) \"update meta set value='99' where name in ('format','oldestReader')\"") == 0)
+      do throws(StoreError) {
+        _ = try SQLiteStore(.init(path: path))
+        Issue.record("opened")
+      } catch { #expect("\(error)".contains("newer release (format 99)")) }
+      // A newer format that lets this release read is no obstacle.
+      #expect(system("sqlite3 \(path) \"update meta set value='1' where name='oldestReader'\"") == 0)
+      try SQLiteStore(.init(path: path)).close()
+      #expect(system("head -c 8192 /dev/urandom > \(path)") == 0)
+      #expect(throws: StoreError.self) { try SQLiteStore(.init(path: path)) }
+    }
   }
-  closedir(directory)
-  rmdir(path)
+
+  @Test("under churn the file stays bounded, and who is too late is told")
+  func churn() async throws {
+    try await withTemporaryDirectory { directory in
+      var configuration = SQLiteStore.Configuration(path: "\(directory)/state.db")
+      configuration.keptRevisions = 1000
+      let store = try SQLiteStore(configuration)
+      defer { store.close() }
+      let start = try store.load().revision
+      let value = [UInt8](repeating: 7, count: 4096)
+      for _ in 0..<40 {
+        await withTaskGroup(of: Void.self) { group in
+          for i in 0..<500 { group.addTask { _ = try? await store.put("k\(i % 50)", value) } }
+        }
+      }
+      var status = stat()
+      #expect(stat(configuration.path, &status) == 0)
+      #expect(status.st_size < 20 << 20, "20,000 writes of 4 KB leave \(status.st_size >> 20) MB")
+      #expect(throws: StoreError.self) { try store.events(after: start, limit: 1) }
+      #expect(try store.load().records.count == 50)
+      #expect(try store.events(after: store.oldestRevision, limit: 100_000).count >= 1000)
+    }
+  }
+
+  @Test("bytes bound the log too: large values are not kept for their number")
+  func bytesBound() async throws {
+    try await withTemporaryDirectory { directory in
+      var configuration = SQLiteStore.Configuration(path: "\(directory)/state.db")
+      configuration.keptBytes = 4 << 20
+      let store = try SQLiteStore(configuration)
+      defer { store.close() }
+      let start = try store.load().revision
+      for i in 0..<200 { try await store.put("k", [UInt8](repeating: UInt8(i), count: 100_000)) }
+      #expect(store.oldestRevision > start)
+      #expect(try store.load().records.map { $0.value.first } == [199])
+    }
+  }
+
+  @Test("a backup made under load restores to a store whose revisions begin above everything")
+  func backup() async throws {
+    try await withTemporaryDirectory { directory in
+      let store = try SQLiteStore(.init(path: "\(directory)/state.db"))
+      try store.setBlob("ca", [9, 9])
+      for i in 0..<100 { try await store.put("k\(i)", [UInt8(i)]) }
+      let writer = Task { var i = 0; while !Task.isCancelled { try await store.put("w\(i % 10)", [1]); i += 1 } }
+      try store.backup(to: "\(directory)/backup")
+      #expect(throws: StoreError.self) { try store.backup(to: "\(directory)/backup") }
+      writer.cancel()
+      _ = await writer.result
+      let last = try await store.put("late", [1])
+      let cluster = store.clusterID
+      store.close()
+      var status = stat()
+      #expect(stat("\(directory)/backup", &status) == 0)
+      #expect(status.st_mode & 0o777 == 0o600)
+
+      try SQLiteStore.restore("\(directory)/backup", to: "\(directory)/new/state.db")
+      #expect(throws: StoreError.self) { try SQLiteStore.restore("\(directory)/backup", to: "\(directory)/new/state.db") }
+      let restored = try SQLiteStore(.init(path: "\(directory)/new/state.db"))
+      defer { restored.close() }
+      #expect(restored.clusterID == cluster)
+      #expect(try restored.blob("ca") == [9, 9])
+      let (records, revision) = try restored.load()
+      #expect(records.filter { $0.key.key.name.hasPrefix("k") }.count == 100)
+      #expect(revision > last)
+      #expect(try await restored.put("x", [1]) > last)
+      #expect(throws: StoreError.self) { try restored.events(after: last, limit: 1) }
+      #expect(system("echo no backup > \(directory)/text") == 0)
+      #expect(throws: StoreError.self) { try SQLiteStore.restore("\(directory)/text", to: "\(directory)/other/state.db") }
+    }
+  }
+
+  @Test("volatile writes wait for no disk, are read at once, and survive an orderly end")
+  func volatile() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/state.db"
+      var store = try SQLiteStore(.init(path: path))
+      try await store.put("lease", [0])
+      let other = GroupResource(resource: "secrets")
+      _ = try await store.commit(Transaction(compares: [], writes: [.put(StoreKey(other, ObjectKey(name: "s")), [1])]))
+      var last: Revision = 0
+      for i in 1...200 { last = try await store.put("lease", [UInt8(i % 256)], isVolatile: true) }
+      #expect(try store.get(testKey("lease"))?.value == [200])
+      #expect(try store.load().records.contains { $0.value == [200] && $0.revision == last })
+      #expect(store.volatileResources == [testResource])
+      let next = try await store.commit(
+        Transaction(compares: [.revision(testKey("lease"), last)], writes: [.put(testKey("lease"), [7])]))
+      #expect(next > last)
+      _ = try await store.put("lease", [8], isVolatile: true)
+      store.close()
+      store = try SQLiteStore(.init(path: path))
+      defer { store.close() }
+      #expect(try store.get(testKey("lease"))?.value == [8])
+      #expect(store.volatileResources == [testResource])
+      #expect(try await store.put("lease", [9]) > next)
+    }
+  }
+
+  @Test("history is forgotten when it has expired")
+  func historyExpires() async throws {
+    try await withTemporaryDirectory { directory in
+      let clock = TestClock()
+      var configuration = SQLiteStore.Configuration(path: "\(directory)/state.db")
+      configuration.historySeconds = 100
+      configuration.now = { clock.seconds }
+      let store = try SQLiteStore(configuration)
+      defer { store.close() }
+      try await store.put("a", [1])
+      _ = try await store.commit(Transaction(compares: [], writes: [.delete(testKey("a"), uid: "u")]))
+      #expect(try store.history(uid: "u")?.value == [1])
+      clock.seconds += 101
+      #expect(try store.history(uid: "u") == nil)
+    }
+  }
+
+  @Test("keys of bytes are ordered as their parts are")
+  func keyOrder() {
+    let parts = ["", "a", "a-b", "a.b", "ab", "b"]
+    var keys: [StoreKey] = []
+    for group in parts { for resource in parts { for namespace in parts { for name in parts {
+      keys.append(StoreKey(GroupResource(group: group, resource: resource), ObjectKey(namespace: namespace, name: name)))
+    } } } }
+    let byParts = keys.sorted()
+    #expect(keys.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) } == byParts)
+    #expect(byParts.allSatisfy { StoreKey(bytes: $0.bytes) == $0 })
+    #expect(StoreKey(bytes: [1, 0, 2]) == nil)
+  }
+
+  @Test("an envelope says how its value is to be read")
+  func envelope() {
+    let envelope = Envelope(codec: .sealedJSON, schemaStamp: 3, encryptionKey: 7)
+    let opened = Envelope.open(envelope.wrap([1, 2]))
+    #expect(opened?.0 == envelope)
+    #expect(opened.map { Array($0.1) } == [1, 2])
+    #expect(Envelope.open([9, 1, 1, 0, 5]) == nil)
+    #expect(Envelope.open([1]) == nil)
+  }
 }
