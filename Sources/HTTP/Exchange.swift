@@ -153,7 +153,9 @@ package final class Exchange: @unchecked Sendable {
     let hasBody = head.method != "HEAD" && response.status != 204 && response.status != 304
     switch response.body {
     case .empty:
-      if response.status != 204, response.status != 304 { headers.append(("content-length", "0")) }
+      // The answer to a HEAD says how long the body would be.
+      let hasLength = headers.contains { $0.0 == "content-length" }
+      if !hasLength, response.status != 204, response.status != 304 { headers.append(("content-length", "0")) }
       transport?.sendHead(status: response.status, headers: headers, isEnd: true)
       finish()
     case .bytes(let buffer):
