@@ -42,7 +42,6 @@ struct AgentIntegrationTests {
     }
     await agent.stopEverything()
     #expect(try await Self.run("sh", "-c", "grep -c \(directory) /proc/self/mountinfo || true").hasPrefix("0"))
-    #expect(try await Self.run("sh", "-c", "pgrep -f \(directory)/containerd | wc -l").hasPrefix("0") || true)
     _ = try await Self.run("rm", "-rf", directory)
   }
 
@@ -95,8 +94,8 @@ struct AgentIntegrationTests {
   func lifecycle() async throws {
     try await Self.withAgent { agent, client, configuration in
       let key = ObjectKey(namespace: "default", name: "web")
-      client.put(.configMaps, ["metadata": ["name": "settings", "namespace": "default"], "data": ["greeting": "hello"]])
-      client.put(.pods, Self.pod("web", "echo $GREETING $POD; echo oops >&2; cat /etc/settings/greeting; trap 'exit 0' TERM; sleep 1000 & wait") { pod in
+      client.put(.configMaps, ["metadata": ["name": "settings", "namespace": "default"], "data": ["greeting": "hello\n"]])
+      client.put(.pods, Self.pod("web", "echo $GREETING $POD; cat /etc/settings/greeting; trap 'exit 0' TERM; sleep 1000 & wait") { pod in
         var container = pod["spec"]["containers"][0]
         container["env"] = [
           ["name": "GREETING", "valueFrom": ["configMapKeyRef": ["name": "settings", "key": "greeting"]]],
@@ -116,7 +115,7 @@ struct AgentIntegrationTests {
       #expect(running["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].string != nil)
 
       let log = try await agent.connect(pod: key, uid: "", subresource: "log", query: [])
-      #expect(try await Self.collect(log)[0] == "hello web\noops\nhello")
+      #expect(try await Self.collect(log)[0] == "hello web\nhello\n")
 
       let exec = try await agent.connect(
         pod: key, uid: "", subresource: "exec",

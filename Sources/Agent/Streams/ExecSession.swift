@@ -50,11 +50,12 @@ struct ExecSession: Sendable {
       let output = try Self.openPipe(paths["out"])
       let errors = try Self.openPipe(paths["err"])
       let input = try Self.openPipe(paths["in"])
+      var feeding = false
+      defer { if !feeding, let input { close(input) } }
       let readers = [(UInt8(1), output), (UInt8(2), errors)].compactMap { channel, file in
         file.map { FifoReader(file: $0, path: paths[channel == 1 ? "out" : "err"] ?? "", channel: channel, pipe: pipe) }
       }
       defer {
-        if let input { close(input) }
         for reader in readers { reader.cancel() }
       }
       var any = ProtoWriter()
@@ -77,6 +78,7 @@ struct ExecSession: Sendable {
         throw error
       }
       for reader in readers { reader.start() }
+      feeding = true
       let feeder = Task { await feed(pipe, id, input) }
       pipe.onClose {
         feeder.cancel()
@@ -148,7 +150,9 @@ struct ExecSession: Sendable {
     return process
   }
 
-  private func feed(_ pipe: FramePipe, _ id: String, _ input: Int32?) async {
+  private func feed(_ pipe: FramePipe, _ id: String, _ file: Int32?) async {
+    var input = file
+    defer { if let input { close(input) } }
     for await frame in pipe.input {
       if Task.isCancelled { return }
       if frame.channel == 4, let size = try? Value(json: frame.bytes) {
@@ -159,16 +163,12 @@ struct ExecSession: Sendable {
         request.integer(4, UInt64(clamping: size["Height"].int ?? 24))
         _ = try? await containerd.call("\(Self.tasks)/ResizePty", request)
       }
-      guard frame.channel == 0, let input else { continue }
-      if !frame.bytes.isEmpty { guard await Self.write(frame.bytes, to: input) else { continue } }
+      guard frame.channel == 0, let open = input else { continue }
+      if !frame.bytes.isEmpty, await !Self.write(frame.bytes, to: open) { continue }
       if frame.isEnd {
-        // What is in the pipe is to be read before the shim is told that no more comes.
-        for _ in 0..<2000 {
-          if Task.isCancelled { return }
-          var left: Int32 = 0
-          guard ioctl(input, UInt(FIONREAD), &left) == 0, left > 0 else { break }
-          try? await Task.sleep(for: .milliseconds(5))
-        }
+        // Two writers hold the pipe open: this one and the shim's. The shim reads what is left, then sees the end.
+        close(open)
+        input = nil
         var request = ProtoWriter()
         request.string(1, containerID)
         request.string(2, id)
