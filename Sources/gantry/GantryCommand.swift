@@ -42,6 +42,9 @@ struct StartFailure: Error {
   let message: String
 
   init(_ message: String) { self.message = "gantry: \(message)" }
+
+  /// A sentence that already says whose it is.
+  init(sentence: String) { message = sentence.hasPrefix("gantry: ") ? sentence : "gantry: \(sentence)" }
 }
 
 enum Version {

@@ -49,25 +49,24 @@ struct Instance {
 
     let components = Task { try await runComponents(plane, directory, identity, url: url, port: port) }
     try announce("gantry is ready: Kubernetes API and image registry on \(url); export KUBECONFIG=\(common.kubeconfigPath)")
-    let failed = Task {
-      // Whoever ends first: a signal, or a component that cannot go on.
-      do { try await components.value } catch { return "\(error)" }
-      return ""
+    // Whoever ends first: a signal, or a component that cannot go on.
+    let (endings, ending) = AsyncStream.makeStream(of: String.self)
+    Task {
+      _ = await Signals.termination()
+      ending.yield("")
     }
-    let reason = await withTaskGroup(of: String?.self) { group in
-      group.addTask {
-        _ = await Signals.termination()
-        return nil
-      }
-      group.addTask { await failed.value }
-      let first = await group.next() ?? nil
-      group.cancelAll()
-      return first
+    Task {
+      do { try await components.value } catch { ending.yield("\((error as? StartFailure)?.message ?? "\(error)")") }
     }
-    logger.info("stopping", metadata: ["reason": "\(reason ?? "signal")"])
+    var reason = ""
+    for await first in endings {
+      reason = first
+      break
+    }
+    logger.info("stopping", metadata: ["reason": "\(reason.isEmpty ? "signal" : reason)"])
     components.cancel()
     await listener.shutdown(within: .seconds(5))
-    if let reason, !reason.isEmpty { throw StartFailure(reason) }
+    if !reason.isEmpty { throw StartFailure(sentence: reason) }
   }
 
   private func openStore(_ directory: DataDirectory) throws -> SQLiteStore {

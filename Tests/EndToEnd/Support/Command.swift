@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 
 /// A real program, run to its end or kept running.
@@ -47,51 +48,79 @@ final class Running: Sendable {
   }
 
   private let state = Mutex(State())
-  private let process: Process
-  var pid: Int32 { process.processIdentifier }
+  let pid: Int32
 
+  /// Pipes are closed on exec in every other program that a test starts at the same time: one that inherited them would hold them open.
   init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
-    process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    let output = Pipe()
-    let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
-    let stdin = Pipe()
-    if input != nil { process.standardInput = stdin } else { process.standardInput = FileHandle.nullDevice }
-    let note: @Sendable (FileHandle, any WritableKeyPath<State, String> & Sendable) -> Void = { [self] handle, path in
-      let data = handle.availableData
-      if data.isEmpty { handle.readabilityHandler = nil }
-      let waiters = state.withLock { state in
-        if data.isEmpty { state.open -= 1 } else { state[keyPath: path] += String(decoding: data, as: UTF8.self) }
-        defer { state.waiters = [] }
-        return state.waiters
+    Self.spawning.lock()
+    defer { Self.spawning.unlock() }
+    let (stdin, output, errors) = (try Self.pipe(), try Self.pipe(), try Self.pipe())
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_adddup2(&actions, stdin.read, 0)
+    posix_spawn_file_actions_adddup2(&actions, output.write, 1)
+    posix_spawn_file_actions_adddup2(&actions, errors.write, 2)
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
+    var argv = arguments.map { strdup($0) } + [nil]
+    var envp = variables.map { strdup($0) } + [nil]
+    defer { for pointer in argv + envp { free(pointer) } }
+    var child: pid_t = 0
+    let code = posix_spawnp(&child, arguments[0], &actions, nil, &argv, &envp)
+    pid = child
+    for descriptor in [stdin.read, output.write, errors.write] { close(descriptor) }
+    guard code == 0 else {
+      for descriptor in [stdin.write, output.read, errors.read] { close(descriptor) }
+      throw Command.Failure(command: arguments[0], outcome: .init(status: code, output: "", errors: String(cString: strerror(code))))
+    }
+    follow(output.read) { $0.output += $1 }
+    follow(errors.read) { $0.errors += $1 }
+    Thread.detachNewThread { [self] in
+      if let input { _ = Array(input.utf8).withUnsafeBytes { write(stdin.write, $0.baseAddress, $0.count) } }
+      close(stdin.write)
+      var status: Int32 = 0
+      while waitpid(self.pid, &status, 0) < 0, errno == EINTR {}
+      change { $0.status = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f }
+    }
+  }
+
+  /// Between a pipe and its close-on-exec flag nobody else may start a program.
+  private static let spawning = NSLock()
+
+  private static func pipe() throws -> (read: Int32, write: Int32) {
+    var ends: [Int32] = [0, 0]
+    guard Glibc.pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw Command.Failure(command: "pipe", outcome: .init(status: errno, output: "", errors: "")) }
+    return (ends[0], ends[1])
+  }
+
+  /// Reads a pipe to its end on a thread of its own.
+  private func follow(_ descriptor: Int32, _ append: @escaping @Sendable (inout State, String) -> Void) {
+    Thread.detachNewThread { [self] in
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      while true {
+        let count = read(descriptor, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
+        if count <= 0 { break }
+        change { append(&$0, String(decoding: buffer.prefix(count), as: UTF8.self)) }
       }
-      for waiter in waiters { waiter.resume() }
+      close(descriptor)
+      change { $0.open -= 1 }
     }
-    output.fileHandleForReading.readabilityHandler = { note($0, \.output) }
-    errors.fileHandleForReading.readabilityHandler = { note($0, \.errors) }
-    process.terminationHandler = { [self] process in
-      let waiters = state.withLock { state in
-        state.status = process.terminationStatus
-        defer { state.waiters = [] }
-        return state.waiters
-      }
-      for waiter in waiters { waiter.resume() }
+  }
+
+  /// Changes the state and wakes whoever waits for that.
+  private func change(_ body: (inout State) -> Void) {
+    let waiters = state.withLock { state in
+      body(&state)
+      defer { state.waiters = [] }
+      return state.waiters
     }
-    try process.run()
-    if let input {
-      stdin.fileHandleForWriting.write(Data(input.utf8))
-      try stdin.fileHandleForWriting.close()
-    }
+    for waiter in waiters { waiter.resume() }
   }
 
   var output: String { state.withLock { $0.output } }
   var errors: String { state.withLock { $0.errors } }
-  var isRunning: Bool { state.withLock { $0.status == nil } }
-
+  
   func signal(_ number: Int32) { kill(pid, number) }
 
   /// Waits for the next change unless `isDone` holds already; looked at under the lock, so that no change is missed.
@@ -107,7 +136,17 @@ final class Running: Sendable {
   }
 
   /// Waits until everything printed so far satisfies `condition`; false where the program ended without it.
-  func waits(for condition: (String) -> Bool) async -> Bool {
+  /// A program that says nothing for too long is ended, so that no test hangs.
+  func waits(for condition: (String) -> Bool, timeout: TimeInterval = 120) async -> Bool {
+    let watchdog = Task {
+      try await Task.sleep(for: .seconds(timeout))
+      signal(SIGKILL)
+    }
+    defer { watchdog.cancel() }
+    return await waitsWithoutLimit(for: condition)
+  }
+
+  private func waitsWithoutLimit(for condition: (String) -> Bool) async -> Bool {
     while true {
       let (holds, hasEnded) = state.withLock { (condition($0.output + $0.errors), $0.hasEnded) }
       if holds || hasEnded { return holds }
