@@ -143,23 +143,25 @@ private struct OwnershipWalk {
     case .map(let field):
       let element = elementForm(table.shape(table.shape(field.type).element))
       let (before, after) = (old?.object ?? Object(), new?.object ?? Object())
-      for member in before.members { changes.append(.field(member.key), compare(member.value, after[member.key], element)) }
-      for member in after.members where before[member.key] == nil {
+      let (inBefore, inAfter) = (ObjectIndex(before), ObjectIndex(after))
+      for member in before.members { changes.append(.field(member.key), compare(member.value, inAfter[member.key], element)) }
+      for member in after.members where inBefore[member.key] == nil {
         changes.append(.field(member.key), compare(nil, member.value, element))
       }
     case .list(let keys, let shape):
       let before = (old?.array ?? []).map { (key($0, keys), $0) }
       let after = (new?.array ?? []).map { (key($0, keys), $0) }
-      for (element, value) in before {
-        changes.append(element, compare(value, after.first { $0.0 == element }?.1, .object(shape)))
-      }
-      for (element, value) in after where !before.contains(where: { $0.0 == element }) {
+      let inAfter = Dictionary(after.map { ($0.0.text, $0.1) }) { first, _ in first }
+      let inBefore = Set(before.map(\.0.text))
+      for (element, value) in before { changes.append(element, compare(value, inAfter[element.text], .object(shape))) }
+      for (element, value) in after where !inBefore.contains(element.text) {
         changes.append(element, compare(nil, value, .object(shape)))
       }
     case .set:
       let (before, after) = (old?.array ?? [], new?.array ?? [])
-      for value in before where !after.contains(value) { changes.append(.value(value), compare(value, nil, .leaf)) }
-      for value in after where !before.contains(value) { changes.append(.value(value), compare(nil, value, .leaf)) }
+      let (inBefore, inAfter) = (Set(before.map(\.json)), Set(after.map(\.json)))
+      for value in before where !inAfter.contains(value.json) { changes.append(.value(value), compare(value, nil, .leaf)) }
+      for value in after where !inBefore.contains(value.json) { changes.append(.value(value), compare(nil, value, .leaf)) }
     }
     changes.sort()
     changes.isAdded = old == nil

@@ -39,29 +39,30 @@ private struct StrategicMerge {
       default: throw badDirective(directive, patch)
       }
     }
-    var original = original
-    var patch = patch
+    var original = ObjectEditor(original)
+    var patch = ObjectEditor(patch)
     patch["$patch"] = nil
     if let retained = patch["$retainKeys"] {
       patch["$retainKeys"] = nil
       try retain(retained, in: &original, patch)
     }
-    for member in patch.members where member.key.hasPrefix(Self.orderPrefix) {
+    for member in patch.current where member.key.hasPrefix(Self.orderPrefix) {
       patch[member.key] = nil
       try applyOrder(member, &original, &patch, shape)
     }
-    for member in patch.members { try apply(member, to: &original, shape) }
-    return original
+    for member in patch.current { try apply(member, to: &original, shape) }
+    return original.object
   }
 
-  private func apply(_ member: Object.Member, to original: inout Object, _ shape: Shape?) throws(PatchError) {
+  private func apply(_ member: Object.Member, to original: inout ObjectEditor, _ shape: Shape?) throws(PatchError) {
     if member.key.hasPrefix(Self.deletePrefix) {
       let key = String(member.key.dropFirst(Self.deletePrefix.count))
       guard case .array(let gone) = member.value else {
         throw PatchError(.malformed, "invalid patch format of primitive list")
       }
       guard case .array(let list)? = original[key] else { return }
-      original[key] = .array(list.filter { !gone.contains($0) })
+      let texts = Set(gone.map(\.json))
+      original[key] = .array(list.filter { !texts.contains($0.json) })
       return
     }
     switch (original[member.key], member.value) {
@@ -106,20 +107,21 @@ private struct StrategicMerge {
 
   // MARK: Directives
 
-  private func retain(_ directive: Value, in original: inout Object, _ patch: Object) throws(PatchError) {
+  private func retain(_ directive: Value, in original: inout ObjectEditor, _ patch: ObjectEditor) throws(PatchError) {
     guard let keys = directive.array?.compactMap(\.string), keys.count == directive.array?.count else {
       throw PatchError(.malformed, "invalid patch format of retainKeys")
     }
-    for member in patch.members
+    let known = Set(keys)
+    for member in patch.current
     where !member.value.isNull && !member.key.hasPrefix(Self.deletePrefix) && !member.key.hasPrefix(Self.orderPrefix) {
-      guard keys.contains(member.key) else { throw PatchError(.malformed, "invalid patch format of retainKeys") }
+      guard known.contains(member.key) else { throw PatchError(.malformed, "invalid patch format of retainKeys") }
     }
-    original.members.removeAll { !keys.contains($0.key) }
+    for member in original.current where !known.contains(member.key) { original[member.key] = nil }
   }
 
   /// Merges the list that the directive names and puts it in the directive's order.
   private func applyOrder(
-    _ directive: Object.Member, _ original: inout Object, _ patch: inout Object, _ shape: Shape?
+    _ directive: Object.Member, _ original: inout ObjectEditor, _ patch: inout ObjectEditor, _ shape: Shape?
   ) throws(PatchError) {
     let key = String(directive.key.dropFirst(Self.orderPrefix.count))
     guard case .array(let order) = directive.value else {
@@ -170,13 +172,14 @@ private struct StrategicMerge {
     guard (patch.first ?? original.first)?.object != nil else {
       // Scalars: a set in the order of first appearance.
       var merged: [Value] = []
-      for element in original + patch where !merged.contains(element) { merged.append(element) }
+      var seen: Set<String> = []
+      for element in original + patch where seen.insert(element.json).inserted { merged.append(element) }
       return ordered(merged, first: patch, server: original, "")
     }
     guard !strategy.key.isEmpty else {
       throw PatchError(.inapplicable, "cannot merge lists without merge key for \(strategy.shape?.name ?? "this type")")
     }
-    var list = original
+    var deleted: Set<String> = []
     var additions: [Value] = []
     var replaces = false
     for element in patch {
@@ -190,23 +193,42 @@ private struct StrategicMerge {
       switch directive.string {
       case "delete":
         guard members[strategy.key] != nil else { throw noKey(element, strategy.key) }
-        list.removeAll { isSame($0, element, strategy.key) }
+        deleted.insert(element[strategy.key].json)
       case "replace": replaces = true
       case "merge": throw PatchError(.inapplicable, "merging lists cannot yet be specified in the patch")
       default: throw badDirective(directive, members)
       }
     }
     if replaces { return additions.compactMap(cleanedElement) }
+    var list = deleted.isEmpty ? original : original.filter { !deleted.contains($0[strategy.key].json) }
     let server = list
+    var positions = Self.positions(of: list, strategy.key)
     for element in additions {
       guard case .object(let members) = element, members[strategy.key] != nil else { throw noKey(element, strategy.key) }
-      if let i = list.firstIndex(where: { isSame($0, element, strategy.key) }), case .object(let old) = list[i] {
+      let text = Self.keyText(element, strategy.key)
+      if let i = positions[text], case .object(let old) = list[i] {
         list[i] = .object(try merge(old, members, strategy.shape))
       } else {
+        positions[text] = list.count
         list.append(.object(try merge(Object(), members, strategy.shape)))
       }
     }
     return ordered(list, first: additions, server: server, strategy.key)
+  }
+
+  /// By what an element is told from others: its key's value, or all of it where it has none.
+  private static func keyText(_ element: Value, _ key: String) -> String {
+    key.isEmpty || element.object == nil ? element.json : element[key].json
+  }
+
+  private static func positions(of list: [Value], _ key: String) -> [String: Int] {
+    var positions: [String: Int] = [:]
+    positions.reserveCapacity(list.count)
+    for (i, element) in list.enumerated() {
+      let text = keyText(element, key)
+      if positions[text] == nil { positions[text] = i }
+    }
+    return positions
   }
 
   private func noKey(_ element: Value, _ key: String) -> PatchError {
@@ -215,14 +237,15 @@ private struct StrategicMerge {
 
   /// Elements that `first` names stand in its order; the others keep the server's, and stand before a named one where the server had them so.
   private func ordered(_ merged: [Value], first: [Value], server: [Value], _ key: String) -> [Value] {
-    func index(_ element: Value, in list: [Value]) -> Int? { list.firstIndex { isSame($0, element, key) } }
+    let inFirst = Self.positions(of: first, key)
+    let inServer = Self.positions(of: server, key)
     var named: [(Int, Value)] = []
     var others: [(Int, Value)] = []
     for element in merged {
-      if let i = index(element, in: first) {
+      if let i = inFirst[Self.keyText(element, key)] {
         named.append((i, element))
       } else {
-        others.append((index(element, in: server) ?? Int.max, element))
+        others.append((inServer[Self.keyText(element, key)] ?? Int.max, element))
       }
     }
     named.sort { $0.0 < $1.0 }
@@ -231,7 +254,7 @@ private struct StrategicMerge {
     result.reserveCapacity(merged.count)
     var i = 0
     for (_, element) in named {
-      if let here = index(element, in: server) {
+      if let here = inServer[Self.keyText(element, key)] {
         while i < others.count, others[i].0 < here {
           result.append(others[i].1)
           i += 1

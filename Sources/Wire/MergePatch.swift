@@ -9,7 +9,7 @@ package enum MergePatch {
   }
 
   private static func merged(_ patch: Object, into target: Value) -> Value {
-    var result = target.object ?? Object()
+    var result = ObjectEditor(target.object ?? Object())
     for member in patch.members {
       switch member.value {
       case .null: result[member.key] = nil
@@ -17,6 +17,6 @@ package enum MergePatch {
       default: result[member.key] = member.value
       }
     }
-    return .object(result)
+    return .object(result.object)
   }
 }

@@ -154,9 +154,11 @@ extension Value: Equatable {
 extension Object: Equatable {
   package static func == (a: Object, b: Object) -> Bool {
     guard a.count == b.count else { return false }
+    var index: ObjectIndex?
     for (i, member) in a.members.enumerated() {
       // Most often both came from one writer and stand in one order.
-      let other = b.members[i].key == member.key ? b.members[i].value : b[member.key]
+      if b.members[i].key != member.key, index == nil { index = ObjectIndex(b) }
+      let other = b.members[i].key == member.key ? b.members[i].value : index?[member.key]
       guard let other, other == member.value else { return false }
     }
     return true

@@ -69,8 +69,8 @@ package struct FieldError: Sendable, Equatable, CustomStringConvertible {
 
   /// E of `Deployment.apps "web" is invalid: E`: one error, or all in brackets; equal ones once.
   package static func summary(_ errors: [FieldError]) -> String {
-    var texts: [String] = []
-    for text in errors.map(\.description) where !texts.contains(text) { texts.append(text) }
+    var seen: Set<String> = []
+    let texts = errors.map(\.description).filter { seen.insert($0).inserted }
     return texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
   }
 

@@ -85,15 +85,16 @@ final class Validator {
       }
     case .map:
       guard case .object(let object) = value else { return }
+      let stored = ObjectIndex(old.object ?? Object())
       for member in object.members {
         path.append(.key(member.key))
-        walk(shape.element, member.value, old[member.key])
+        walk(shape.element, member.value, stored[member.key] ?? .null)
         path.removeLast()
       }
     case .object:
-      let outer = (pod, oldPod)
-      if Self.podTypes.contains(shape.name) { (pod, oldPod) = (value, old) }
-      defer { (pod, oldPod) = outer }
+      let outer = (pod, oldPod, podPlace)
+      if Self.podTypes.contains(shape.name) { (pod, oldPod, podPlace) = (value, old, Self.text(path) + "/") }
+      defer { (pod, oldPod, podPlace) = outer }
       var skipped: [String] = []
       let list = rules.types[Int(id.index)]
       if !list.isEmpty {
@@ -206,8 +207,7 @@ final class Validator {
   static func isSame(_ a: Value, _ b: Value) -> Bool {
     switch (a, b) {
     case (.object(let x), .object(let y)):
-      x.members.allSatisfy { isSame($0.value, y[$0.key] ?? .null) }
-        && y.members.allSatisfy { x[$0.key] != nil || isSame(.null, $0.value) }
+      isSameObject(x, y)
     case (.array(let x), .array(let y)): x.count == y.count && zip(x, y).allSatisfy { isSame($0, $1) }
     case (.null, .object(let y)): y.members.allSatisfy { isSame(.null, $0.value) }
     case (.object(let x), .null): x.members.allSatisfy { isSame($0.value, .null) }
@@ -215,6 +215,12 @@ final class Validator {
     case (_, .null): a.isZero
     default: a == b
     }
+  }
+
+  private static func isSameObject(_ x: Object, _ y: Object) -> Bool {
+    let (inX, inY) = (ObjectIndex(x), ObjectIndex(y))
+    return x.members.allSatisfy { isSame($0.value, inY[$0.key] ?? .null) }
+      && y.members.allSatisfy { inX[$0.key] != nil || isSame(.null, $0.value) }
   }
 
   // MARK: Values at a rule's path
@@ -244,9 +250,10 @@ final class Validator {
           path.removeLast()
         }
       } else if case .object(let object) = value {
+        let stored = ObjectIndex(old.object ?? Object())
         for member in object.members {
           path.append(.key(member.key))
-          visit(nodes.dropFirst(), member.value, old[member.key], body)
+          visit(nodes.dropFirst(), member.value, stored[member.key] ?? .null, body)
           path.removeLast()
         }
       }
@@ -274,6 +281,7 @@ final class Validator {
     _ rule: ValidationRule, base: Int, _ value: Value?, _ message: String? = nil, kind: FieldError.Kind? = nil,
     more: [FieldStep] = [], suffix: String? = nil
   ) {
+    guard errors.count < Self.maximumErrors else { return }
     let full = path + more
     var field: String
     if let reports = rule.reports, suffix == nil {
@@ -331,6 +339,26 @@ final class Validator {
   }
 
   // MARK: Rules
+
+  /// What the last rule looked names up in, so that many references cost one collection.
+  private var names: (rule: ObjectIdentifier, place: String, known: Set<String>)?
+
+  /// Whether the value is among those that the rule points at.
+  private func isAmong(_ rule: ValidationRule, _ holder: Value, _ value: Value) -> Bool {
+    // Names of a pod are the same for all its containers; others belong to the holder, whose path tells them apart.
+    let place = rule.others.allSatisfy(\.isPod) ? podPlace : Self.text(path.dropLast(rule.path.nodes.count))
+    let id = ObjectIdentifier(rule)
+    if names?.rule != id || names?.place != place {
+      names = (id, place, Set(rule.others.flatMap { $0.path.values(below: $0.isPod ? pod : holder) }.map(\.json)))
+    }
+    return names?.known.contains(value.json) ?? false
+  }
+
+  /// Where the enclosing pod or template stands.
+  private var podPlace = ""
+
+  /// More errors than this help nobody.
+  private static let maximumErrors = 1000
 
   private func run(_ rule: ValidationRule, _ value: Value, _ old: Value) {
     let base = path.count
@@ -455,21 +483,22 @@ final class Validator {
         report(rule, base: base, value.isNull ? (wanted.int != nil ? 0 : "") : value)
       }
     case .references:
-      let known = rule.others.flatMap { $0.path.values(below: $0.isPod ? pod : holder) }
-      if !known.contains(value) {
+      if !isAmong(rule, holder, value) {
         var message = rule.message
-        if message.hasSuffix(" which is empty"), !known.isEmpty {
+        let known = message.hasSuffix(" which is empty") ? rule.others.flatMap { $0.path.values(below: $0.isPod ? pod : holder) } : []
+        if !known.isEmpty {
           message = message.replacing(" which is empty", with: ": \(known.compactMap(\.string).joined(separator: ", "))")
         }
         report(rule, base: base, value, message)
       }
     case .disjoint:
-      let other = rule.others.first.map { $0.path.values(below: $0.isPod ? pod : holder) } ?? []
       if case .object(let object) = value {
-        for member in object.members where other.first?.object?[member.key] != nil {
+        let other = rule.others.first.map { $0.path.first(below: $0.isPod ? pod : holder) } ?? .null
+        let index = ObjectIndex(other.object ?? Object())
+        for member in object.members where index[member.key] != nil {
           report(rule, base: base, .string(member.key), more: [.key(member.key)])
         }
-      } else if other.contains(value) {
+      } else if isAmong(rule, holder, value) {
         report(rule, base: base, value)
       }
     case .wholeNumber:
@@ -584,6 +613,7 @@ final class Validator {
 
   private func compare(_ rule: ValidationRule, _ value: Value, _ holder: Value, base: Int) {
     guard let other = rule.others.first.map({ $0.path.first(below: $0.isPod ? pod : holder) }), !other.isNull else { return }
+    let limits = ObjectIndex(rule.perKey ? other.object ?? Object() : Object())
     func holds(_ a: Value, _ b: Value) -> Bool {
       if let x = a.double, let y = b.double { return Self.compare(x, rule.op, y) }
       if rule.op == "==", a == b { return true }
@@ -603,7 +633,7 @@ final class Validator {
       return
     }
     for member in value.object?.members ?? [] {
-      guard let limit = other[member.key].string.map({ Value.string($0) }) else { continue }
+      guard let limit = limits[member.key], limit.string != nil else { continue }
       switch rule.keysIn {
       case "overcommittable": guard ResourceNames.isOvercommittable(member.key) else { continue }
       case "notOvercommittable": guard !ResourceNames.isOvercommittable(member.key) else { continue }
@@ -637,7 +667,7 @@ final class Validator {
   // MARK: Lists as a whole
 
   private func unique(_ rule: ValidationRule, _ value: Value, base: Int) {
-    var seen: [[Value]] = []
+    var seen: Set<String> = []
     for list in [rule.path] + rule.across {
       visit(list, value, .null) { found, _ in
         // A path with [*] visits each value: they are collected over all visits.
@@ -647,10 +677,7 @@ final class Validator {
           let key = rule.by.isEmpty ? [element] : rule.by.map { $0.first(below: element) }
           if !rule.emptyCounts, rule.by.count == 1, key[0].isZero { continue }
           if let skip = rule.skipZero, skip.first(below: element).isZero { continue }
-          guard seen.contains(key) else {
-            seen.append(key)
-            continue
-          }
+          if seen.insert(Value.array(key).json).inserted { continue }
           let shown: Value =
             rule.by.isEmpty
             ? element
@@ -729,11 +756,12 @@ enum LabelMatch {
   static func matches(_ selector: Value, labels: Value) -> Bool {
     guard case .object(let members) = selector else { return false }
     let isSelector = members.members.contains { $0.key == "matchLabels" || $0.key == "matchExpressions" }
+    let index = ObjectIndex(labels.object ?? Object())
     let exact = isSelector ? selector["matchLabels"].object ?? Object() : members
-    guard exact.members.allSatisfy({ labels[$0.key].string == $0.value.string && $0.value.string != nil }) else { return false }
+    guard exact.members.allSatisfy({ index[$0.key]?.string == $0.value.string && $0.value.string != nil }) else { return false }
     guard isSelector else { return true }
     return (selector["matchExpressions"].array ?? []).allSatisfy { expression in
-      let found = labels[expression["key"].string ?? ""]
+      let found = index[expression["key"].string ?? ""] ?? .null
       let values = expression["values"].array ?? []
       return switch expression["operator"].string {
       case "In": values.contains(found)
