@@ -7,7 +7,10 @@ import Wire
   let table = SchemaTable.builtin
 
   func within(_ limit: Duration, _ what: String, _ body: () throws -> Void) rethrows {
-    let time = try ContinuousClock().measure(body)
+    let clock = ContinuousClock()
+    let start = clock.now
+    try body()
+    let time = clock.now - start
     print("hostile: \(what) \(time)")
     #expect(time < limit, "\(what): \(time)")
   }
@@ -26,9 +29,14 @@ import Wire
     let (old, new) = (make(false), make(true))
     within(.seconds(3), "equal") { #expect(old == new) }
     within(.seconds(3), "validate") { #expect(table.validate(new, old: old, kind: kind, operation: .update).isEmpty) }
-    within(.seconds(3), "merge patch") { #expect(try MergePatch.apply(["data": Self.map(50_000, reversed: true)], to: old) == old) }
-    within(.seconds(3), "strategic merge") {
-      #expect(try table.strategicMerge(["data": Self.map(50_000, reversed: true)], into: old, type: kind.type) == old)
+    let patch: Value = ["data": Self.map(50_000, reversed: true)]
+    try within(.seconds(3), "merge patch") {
+      let merged = try MergePatch.apply(patch, to: old)
+      #expect(merged == old)
+    }
+    try within(.seconds(3), "strategic merge") {
+      let merged = try table.strategicMerge(patch, into: old, type: kind.type)
+      #expect(merged == old)
     }
     within(.seconds(5), "ownership") {
       var created = new
@@ -48,9 +56,10 @@ import Wire
     var pod: Value = ["metadata": ["name": "p", "namespace": "d"], "spec": ["containers": [container], "volumes": .array(volumes)]]
     table.applyDefaults(&pod, kind: kind)
     within(.seconds(5), "validate") { #expect(table.validate(pod, old: nil, kind: kind, operation: .create).isEmpty) }
-    within(.seconds(5), "strategic merge") {
+    try within(.seconds(5), "strategic merge") {
       let patch: Value = ["spec": ["containers": [["name": "c", "env": .array(env.reversed())]]]]
-      #expect(try table.strategicMerge(patch, into: pod, type: kind.type)["spec"]["containers"][0]["env"].array?.count == 10_000)
+      let merged = try table.strategicMerge(patch, into: pod, type: kind.type)
+      #expect(merged["spec"]["containers"][0]["env"].array?.count == 10_000)
     }
     within(.seconds(5), "ownership") {
       var changed = pod
