@@ -74,7 +74,7 @@ targets += [
     path: "Benchmarks", exclude: ["system"], swiftSettings: settings),
   .testTarget(
     name: "ClusterTests",
-    dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "Controllers", "Scheduler", logging],
+    dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "ControlPlane", "Controllers", "Scheduler", "Network", logging],
     swiftSettings: settings),
   .testTarget(
     name: "EndToEndTests", dependencies: ["Wire", "Client", "HTTP", "CLinux"] + nio + http2, path: "Tests/EndToEnd",

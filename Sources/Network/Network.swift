@@ -12,7 +12,7 @@ import Wire
 ///
 /// In: a configuration; services, endpoint slices and this node's own object through ``Client``, as the node's identity.
 /// Out: a CNI configuration that the runtime picks up, one nftables table per family, one interface that carries the addresses
-/// which the node answers itself. Never: starts a pod, changes an object, touches a table, route or file that is not its own.
+/// which the node answers itself (DNS, the `kubernetes` service), and the answers there. Never: starts a pod, changes an object, touches a table, route or file that is not its own.
 package final class Network: Sendable {
   package struct Configuration: Sendable {
     package var node: String
@@ -69,6 +69,8 @@ package final class Network: Sendable {
   private let cni: CNIConfiguration
   private let client: any Client
   private let forwarder: APIForwarder?
+  private let zone: DNSZoneStore
+  private let dns: DNSServer
   private let log: Logger
 
   /// Brings everything up, the CNI configuration last, so that no pod starts into a half-made network.
@@ -103,6 +105,11 @@ package final class Network: Sendable {
       ? nil
       : try await APIForwarder.start(
         address: configuration.kubernetesAddress, port: configuration.kubernetesPort, servers: configuration.apiServers, log: log)
+    let zone = DNSZoneStore(domain: configuration.clusterDomain)
+    let dnsAddress = configuration.dnsAddress.description
+    let upstreams = DNSServer.resolvers(inResolvConf: read("/etc/resolv.conf"), excluding: [dnsAddress])
+    let dns = try await DNSServer.start(
+      addresses: [dnsAddress], zone: zone, upstreams: upstreams, group: MultiThreadedEventLoopGroup.singleton, logger: log)
 
     let cni = CNIConfiguration(
       confDirectory: configuration.cniConfDirectory, binDirectories: configuration.cniBinDirectories,
@@ -111,12 +118,12 @@ package final class Network: Sendable {
     log.info("network up", metadata: ["pods": "\(podCIDRs)", "interface": "\(interface.name)", "table": "\(configuration.instance)"])
     return Network(
       configuration: configuration, podCIDRs: podCIDRs, uplink: uplink, proxy: proxy, interface: interface, cni: cni, client: client,
-      forwarder: forwarder, log: log)
+      forwarder: forwarder, zone: zone, dns: dns, log: log)
   }
 
   private init(
     configuration: Configuration, podCIDRs: [CIDR], uplink: NodeUplink?, proxy: ServiceProxy, interface: ServiceInterface,
-    cni: CNIConfiguration, client: any Client, forwarder: APIForwarder?, log: Logger
+    cni: CNIConfiguration, client: any Client, forwarder: APIForwarder?, zone: DNSZoneStore, dns: DNSServer, log: Logger
   ) {
     self.configuration = configuration
     self.podCIDRs = podCIDRs
@@ -126,13 +133,16 @@ package final class Network: Sendable {
     self.cni = cni
     self.client = client
     self.forwarder = forwarder
+    self.zone = zone
+    self.dns = dns
     self.log = log
   }
 
   /// Follows services and endpoint slices until the task is cancelled. What is in force stays in force after it.
   package func run() async {
-    guard configuration.proxiesServices else { return }
     await withDiscardingTaskGroup { group in
+      group.addTask { [client, zone] in await DNSDriver(client: client, zone: zone).run() }
+      guard configuration.proxiesServices else { return }
       group.addTask { [client, proxy] in
         await ObjectFeed(client: client, resource: .services).run { changes in
           for change in changes {
@@ -166,7 +176,10 @@ package final class Network: Sendable {
   }
 
   /// Ends the listeners; pods and services go on as they are. For a restart.
-  package func stop() async { await forwarder?.stop() }
+  package func stop() async {
+    await forwarder?.stop()
+    await dns.stop()
+  }
 
   /// Takes away everything that ``start(_:client:log:)`` made. For `make stop`, after the last pod is gone.
   package func cleanup() async {
@@ -209,6 +222,15 @@ package final class Network: Sendable {
     try set("net/ipv4/ip_forward", to: "1")
     try set("net/ipv4/conf/all/route_localnet", to: "1")
     if podCIDRs.contains(where: { $0.family == .v6 }) { try set("net/ipv6/conf/all/forwarding", to: "1") }
+  }
+
+  private static func read(_ path: String) -> String {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 65536)
+    let count = Glibc.read(file, &bytes, bytes.count)
+    return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
   }
 
   private static func set(_ name: String, to value: String) throws {
