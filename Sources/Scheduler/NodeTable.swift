@@ -1,4 +1,7 @@
-/// The nodes in columns, by slot. What is free is a column of its own, so that a class is scored by plain loops over numbers.
+/// The nodes as plain numbers, by slot: what a score reads of a node is one row of 64 bytes, one line of the processor's cache.
+///
+/// Rows instead of a column per number, because a class that catches up visits the few nodes that changed, and a whole scan is the
+/// exception: 200 classes on 10,000 nodes were 16,000 placements/s over columns.
 ///
 /// A slot exists from the first mention of a node, be it by a pod, and is reused when neither node nor pods are left.
 struct NodeTable: Sendable {
@@ -9,19 +12,23 @@ struct NodeTable: Sendable {
   private(set) var names: [String] = []
   private(set) var podCounts: [Int32] = []
 
-  private(set) var freeCPU: [Int64] = []
-  private(set) var freeMemory: [Int64] = []
-  private(set) var freeStorage: [Int64] = []
-  private(set) var freePods: [Int64] = []
+  struct Row: Sendable {
+    /// What is allocatable less what pods ask for.
+    var freeCPU: Int64 = 0
+    var freeMemory: Int64 = 0
+    var freeStorage: Int64 = 0
+    var freePods: Int64 = 0
+    /// What scores count as used (see ``PodShape/scoredCPU``).
+    var scoredCPU: Int64 = 0
+    var scoredMemory: Int64 = 0
+    /// One over what is allocatable; 0 where nothing is.
+    var perCPU: Double = 0
+    var perMemory: Double = 0
+  }
+  private(set) var rows: [Row] = []
   /// By interned name, then by slot. Shorter columns end in zeros.
   private var extended: [[Int64]] = []
   private var extendedIDs: [String: Int] = [:]
-  /// What scores count as used (see ``PodShape/scoredCPU``).
-  private(set) var scoredCPU: [Int64] = []
-  private(set) var scoredMemory: [Int64] = []
-  /// One over what is allocatable; 0 where nothing is.
-  private(set) var perCPU: [Double] = []
-  private(set) var perMemory: [Double] = []
   private(set) var hostPorts: [Int: [HostPort]] = [:]
   /// Nodes that exist.
   private(set) var count = 0
@@ -52,9 +59,9 @@ struct NodeTable: Sendable {
     facts[slot] = new
     add(new.allocatable, to: slot, sign: 1)
     if let old { add(old.allocatable, to: slot, sign: -1) }
-    freePods[slot] &+= new.allocatable.pods &- (old?.allocatable.pods ?? 0)
-    perCPU[slot] = new.allocatable.cpu > 0 ? 1 / Double(new.allocatable.cpu) : 0
-    perMemory[slot] = new.allocatable.memory > 0 ? 1 / Double(new.allocatable.memory) : 0
+    rows[slot].freePods &+= new.allocatable.pods &- (old?.allocatable.pods ?? 0)
+    rows[slot].perCPU = new.allocatable.cpu > 0 ? 1 / Double(new.allocatable.cpu) : 0
+    rows[slot].perMemory = new.allocatable.memory > 0 ? 1 / Double(new.allocatable.memory) : 0
     return Change(slot: slot, isFixed: isFixed)
   }
 
@@ -64,9 +71,9 @@ struct NodeTable: Sendable {
     facts[slot] = nil
     count -= 1
     add(old.allocatable, to: slot, sign: -1)
-    freePods[slot] &-= old.allocatable.pods
-    perCPU[slot] = 0
-    perMemory[slot] = 0
+    rows[slot].freePods &-= old.allocatable.pods
+    rows[slot].perCPU = 0
+    rows[slot].perMemory = 0
     vacate(slot)
     return slot
   }
@@ -76,10 +83,10 @@ struct NodeTable: Sendable {
   mutating func place(_ shape: PodShape, on name: String, sign: Int64) -> Int {
     let slot = slots[name] ?? makeSlot(name)
     add(shape.requests, to: slot, sign: -sign)
-    freePods[slot] &-= sign
+    rows[slot].freePods &-= sign
     podCounts[slot] += Int32(sign)
-    scoredCPU[slot] &+= sign &* shape.scoredCPU
-    scoredMemory[slot] &+= sign &* shape.scoredMemory
+    rows[slot].scoredCPU &+= sign &* shape.scoredCPU
+    rows[slot].scoredMemory &+= sign &* shape.scoredMemory
     if !shape.hostPorts.isEmpty {
       if sign > 0 {
         hostPorts[slot, default: []] += shape.hostPorts
@@ -96,9 +103,9 @@ struct NodeTable: Sendable {
 
   /// Wraps rather than traps: what was added saturated comes off again as the same number.
   private mutating func add(_ list: ResourceList, to slot: Int, sign: Int64) {
-    freeCPU[slot] &+= sign &* list.cpu
-    freeMemory[slot] &+= sign &* list.memory
-    freeStorage[slot] &+= sign &* list.ephemeralStorage
+    rows[slot].freeCPU &+= sign &* list.cpu
+    rows[slot].freeMemory &+= sign &* list.memory
+    rows[slot].freeStorage &+= sign &* list.ephemeralStorage
     for item in list.extended {
       let id: Int
       if let known = extendedIDs[item.name] {
@@ -123,14 +130,7 @@ struct NodeTable: Sendable {
       names.append(name)
       facts.append(nil)
       podCounts.append(0)
-      freeCPU.append(0)
-      freeMemory.append(0)
-      freeStorage.append(0)
-      freePods.append(0)
-      scoredCPU.append(0)
-      scoredMemory.append(0)
-      perCPU.append(0)
-      perMemory.append(0)
+      rows.append(Row())
     }
     slots[name] = slot
     return slot

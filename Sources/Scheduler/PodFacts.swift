@@ -71,6 +71,9 @@ package struct PodShape: Hashable, Sendable {
   package var tolerations: [Toleration] = []
   package var hostPorts: [HostPort] = []
 
+  /// Nothing but taints and cordons can refuse a node by its object alone, and nothing else of it scores.
+  var isPlain: Bool { nodeSelector.isEmpty && !requiresTerm && preferredTerms.isEmpty }
+
   static let defaultCPU = ResourceList.unitsPerCore / 10
   static let defaultMemory: Int64 = 200 << 20
 

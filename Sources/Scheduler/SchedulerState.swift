@@ -357,7 +357,7 @@ extension SchedulerState {
     let shapeClass = classIDs[shape].flatMap { classes[$0] } ?? ShapeClass(shape: shape, salt: seed)
     var best: (slot: Int, score: Int32)?
     for slot in 0..<table.capacity {
-      let score = shapeClass.score(slot, table, fixed: Score.fixed(shape, table.facts[slot]))
+      let score = shapeClass.score(slot, table)
       if score >= 0, score > best?.score ?? -1 { best = (slot, score) }
     }
     return best.map { (table.names[$0.slot], $0.score) }

@@ -10,6 +10,7 @@ enum Score {
   /// Labels and taints: what stays until the node's object changes. −1: a fixed rule refuses the node.
   static func fixed(_ shape: PodShape, _ node: NodeFacts?) -> Int32 {
     guard let node else { return -1 }
+    if shape.isPlain, node.taints.isEmpty, !node.isUnschedulable { return 100 * TaintToleration.weight }
     for rule in fixedRules where rule.applies(to: shape) && rule.refusal(of: shape, on: node) != nil { return -1 }
     return TaintToleration.score(shape, node) * TaintToleration.weight + NodeAffinity.score(shape, node) * NodeAffinity.weight
   }

@@ -1,20 +1,34 @@
-/// An equivalence class: all pods of one shape, with the score of every node for them in a max-tree.
+/// An equivalence class: all pods of one shape, with the score of every node for them, and the best of every block of 64 nodes.
 ///
 /// A placement changes one node; the class catches up from the log of changed nodes, so that the next pod of the class costs as
 /// many leaves as nodes have changed since, never every node.
 struct ShapeClass: Sendable {
+  /// What a class knows of one node. Eight bytes, so that a visit is one cache line.
+  private struct Leaf {
+    /// −1: cannot take a pod of the class.
+    var score: Int32 = -1
+    /// Points of what only the node's object decides; −1: refused by it.
+    var fixed: Int16 = -1
+    /// Pods of the class on the node, saturated.
+    var placed: UInt16 = 0
+  }
+
   let shape: PodShape
   let salt: UInt64
   /// Pods that refer to the class: waiting, reserved and bound.
   var members = 0
   /// Bound and reserved pods of the class by slot.
-  private(set) var placed: [Int: Int32] = [:]
+  private var placed: [Int: Int32] = [:]
+  private let spreads: Bool
+  /// Extended resources or host ports: looked up by name, not in the row.
+  private let hasExtras: Bool
 
-  /// Leaves at `leaves...`; a parent holds the larger of its children. Empty until the class is used, and after it is put to sleep.
-  private var tree: [Int32] = []
-  private var leaves = 0
-  private var fixed: [Int32] = []
-  /// Position in the log of changed nodes up to which the tree is right.
+  /// Empty until the class is used, and after it is put to sleep.
+  private var leaves: [Leaf] = []
+  /// The best score of every block.
+  private var blocks: [Int32] = []
+  private static let blockSize = 64
+  /// Position in the log of changed nodes up to which the leaves are right.
   private var seen = 0
   private(set) var lastUse: UInt64 = 0
   /// The refusal of the class, right as long as no node has changed since.
@@ -23,100 +37,102 @@ struct ShapeClass: Sendable {
   init(shape: PodShape, salt: UInt64) {
     self.shape = shape
     self.salt = salt
+    spreads = !shape.owner.isEmpty
+    hasExtras = !shape.requests.extended.isEmpty || HostPorts.applies(to: shape)
   }
 
-  /// Bytes of tree and columns.
-  var footprint: Int { (tree.count + fixed.count) * 4 }
+  /// Bytes of leaves and blocks.
+  var footprint: Int { leaves.count * MemoryLayout<Leaf>.stride + blocks.count * 4 }
 
   mutating func sleep() {
-    tree = []
-    fixed = []
-    leaves = 0
+    leaves = []
+    blocks = []
   }
 
   mutating func count(_ slot: Int, _ sign: Int32) {
     let count = (placed[slot] ?? 0) + sign
     placed[slot] = count > 0 ? count : nil
+    if slot < leaves.count { leaves[slot].placed = UInt16(clamping: count) }
   }
 
-  /// The score of one node, −1 where it cannot take a pod of the class.
-  func score(_ slot: Int, _ table: NodeTable, fixed: Int32) -> Int32 {
-    guard fixed >= 0, fits(slot, table) else { return -1 }
-    return Score.total(
-      fixed: fixed,
-      allocation: Score.allocation(
-        usedCPU: table.scoredCPU[slot] &+ shape.scoredCPU, usedMemory: table.scoredMemory[slot] &+ shape.scoredMemory,
-        perCPU: table.perCPU[slot], perMemory: table.perMemory[slot]),
-      spread: shape.owner.isEmpty ? 0 : Score.spread(placed[slot] ?? 0), tie: Score.tie(slot, salt))
+  /// The score of one node, −1 where it cannot take a pod of the class. What the leaves hold, computed anew.
+  func score(_ slot: Int, _ table: NodeTable) -> Int32 {
+    let leaf = Leaf(fixed: Int16(clamping: Score.fixed(shape, table.facts[slot])), placed: UInt16(clamping: placed[slot] ?? 0))
+    return score(slot, leaf, table.rows[slot], table)
   }
 
   /// The score in points of 0…900, without the tie-breaker.
-  func points(_ slot: Int, _ table: NodeTable) -> Double {
-    Double(score(slot, table, fixed: slot < fixed.count ? fixed[slot] : -1) >> Score.tieBits) / Score.fraction
+  func points(_ slot: Int, _ table: NodeTable) -> Double { Double(score(slot, table) >> Score.tieBits) / Score.fraction }
+
+  @inline(__always)
+  private func score(_ slot: Int, _ leaf: Leaf, _ row: NodeTable.Row, _ table: NodeTable) -> Int32 {
+    if leaf.fixed < 0 || row.freePods < 1 { return -1 }
+    if shape.requests.cpu > 0 && shape.requests.cpu > row.freeCPU { return -1 }
+    if shape.requests.memory > 0 && shape.requests.memory > row.freeMemory { return -1 }
+    if shape.requests.ephemeralStorage > 0 && shape.requests.ephemeralStorage > row.freeStorage { return -1 }
+    if hasExtras && !extrasFit(slot, table) { return -1 }
+    return Score.total(
+      fixed: Int32(leaf.fixed),
+      allocation: Score.allocation(
+        usedCPU: row.scoredCPU &+ shape.scoredCPU, usedMemory: row.scoredMemory &+ shape.scoredMemory, perCPU: row.perCPU,
+        perMemory: row.perMemory),
+      spread: spreads ? Score.spread(Int32(leaf.placed)) : 0, tie: Score.tie(slot, salt))
   }
 
-  private func fits(_ slot: Int, _ table: NodeTable) -> Bool {
-    let requests = shape.requests
-    if table.freePods[slot] < 1 || requests.cpu > 0 && requests.cpu > table.freeCPU[slot] { return false }
-    if requests.memory > 0 && requests.memory > table.freeMemory[slot] { return false }
-    if requests.ephemeralStorage > 0 && requests.ephemeralStorage > table.freeStorage[slot] { return false }
-    for item in requests.extended where item.amount > table.freeExtended(item.name, slot) { return false }
-    if HostPorts.applies(to: shape), let used = table.hostPorts[slot] { return HostPorts.admits(shape, used: used) }
-    return true
+  private func extrasFit(_ slot: Int, _ table: NodeTable) -> Bool {
+    for item in shape.requests.extended where item.amount > table.freeExtended(item.name, slot) { return false }
+    return table.hostPorts[slot].map { HostPorts.admits(shape, used: $0) } ?? true
   }
 
-  /// Brings the tree up to date and gives the best node.
+  /// Brings the leaves up to date and gives the best node.
   /// - Returns: nil where no node can take a pod of the class.
   mutating func best(_ table: NodeTable, _ log: ChangeLog, use: UInt64) -> Int? {
     lastUse = use
     catchUp(table, log)
-    guard leaves > 0, tree[1] >= 0 else { return nil }
-    var i = 1
-    while i < leaves { i = tree[2 * i] == tree[i] ? 2 * i : 2 * i + 1 }
-    return i - leaves
+    var best: Int32 = -1
+    var block = 0
+    for (i, score) in blocks.enumerated() where score > best { (best, block) = (score, i) }
+    guard best >= 0 else { return nil }
+    return leaves[block * Self.blockSize..<min(leaves.count, (block + 1) * Self.blockSize)].firstIndex { $0.score == best }
   }
 
   private mutating func catchUp(_ table: NodeTable, _ log: ChangeLog) {
     defer { seen = log.end }
-    guard leaves >= table.capacity, leaves > 0, let changes = log.since(seen), changes.count <= max(64, table.capacity / 8) else {
-      return build(table, keepsFixed: leaves >= table.capacity && log.since(seen).map { !$0.contains { $0.isFixed } } ?? false)
+    let changes = log.since(seen)
+    let isBuilt = leaves.count == table.capacity
+    guard isBuilt, let changes, changes.count <= max(64, table.capacity / 8) else {
+      return build(table, keepsFixed: isBuilt && changes.map { !$0.contains { $0.isFixed } } ?? false)
     }
     for change in changes {
       let slot = change.slot
-      if change.isFixed { fixed[slot] = Score.fixed(shape, table.facts[slot]) }
-      set(slot, score(slot, table, fixed: fixed[slot]))
+      if change.isFixed { leaves[slot].fixed = Int16(clamping: Score.fixed(shape, table.facts[slot])) }
+      let leaf = leaves[slot]
+      let score = score(slot, leaf, table.rows[slot], table)
+      guard score != leaf.score else { continue }
+      leaves[slot].score = score
+      let block = slot / Self.blockSize
+      if score >= blocks[block] {
+        blocks[block] = score
+      } else if leaf.score == blocks[block] {
+        blocks[block] = maximum(block)
+      }
     }
   }
 
-  private mutating func set(_ slot: Int, _ value: Int32) {
-    var i = leaves + slot
-    guard tree[i] != value else { return }
-    tree[i] = value
-    i >>= 1
-    while i > 0 {
-      let larger = max(tree[2 * i], tree[2 * i + 1])
-      if tree[i] == larger { break }
-      tree[i] = larger
-      i >>= 1
-    }
+  private func maximum(_ block: Int) -> Int32 {
+    var best: Int32 = -1
+    for slot in block * Self.blockSize..<min(leaves.count, (block + 1) * Self.blockSize) { best = max(best, leaves[slot].score) }
+    return best
   }
 
   private mutating func build(_ table: NodeTable, keepsFixed: Bool) {
-    if leaves < table.capacity || tree.isEmpty {
-      leaves = 1
-      while leaves < table.capacity { leaves *= 2 }
-      tree = [Int32](repeating: -1, count: 2 * leaves)
+    if !keepsFixed {
+      leaves = (0..<table.capacity).map { Leaf(fixed: Int16(clamping: Score.fixed(shape, table.facts[$0]))) }
+      for (slot, count) in placed where slot < leaves.count { leaves[slot].placed = UInt16(clamping: count) }
+      blocks = [Int32](repeating: -1, count: (table.capacity + Self.blockSize - 1) / Self.blockSize)
     }
-    if !keepsFixed || fixed.count != leaves {
-      fixed = [Int32](repeating: -1, count: leaves)
-      for slot in 0..<table.capacity { fixed[slot] = Score.fixed(shape, table.facts[slot]) }
-    }
-    for slot in 0..<table.capacity { tree[leaves + slot] = score(slot, table, fixed: fixed[slot]) }
-    var i = leaves - 1
-    while i > 0 {
-      tree[i] = max(tree[2 * i], tree[2 * i + 1])
-      i -= 1
-    }
+    for slot in leaves.indices { leaves[slot].score = score(slot, leaves[slot], table.rows[slot], table) }
+    for block in blocks.indices { blocks[block] = maximum(block) }
   }
 }
 

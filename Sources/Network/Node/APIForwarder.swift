@@ -118,7 +118,7 @@ private final class Pipe: ChannelInboundHandler {
     self.partner = partner
     for buffer in early { partner.writeAndFlush(buffer, promise: nil) }
     early = []
-    if hasEnded { partner.close(mode: .output, promise: nil) }
+    if hasEnded { Self.close(partner, .output) }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -135,15 +135,20 @@ private final class Pipe: ChannelInboundHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case ChannelEvent.inputClosed? = event as? ChannelEvent {
       hasEnded = true
-      partner?.close(mode: .output, promise: nil)
+      if let partner { Self.close(partner, .output) }
     } else {
       context.fireUserInboundEventTriggered(event)
     }
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    partner?.close(promise: nil)
+    if let partner { Self.close(partner, .all) }
     partner = nil
+  }
+
+  /// After everything that is being written to it.
+  private static func close(_ channel: any Channel, _ mode: CloseMode) {
+    channel.writeAndFlush(ByteBuffer()).whenComplete { _ in channel.close(mode: mode, promise: nil) }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {

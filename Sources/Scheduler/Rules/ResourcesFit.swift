@@ -4,10 +4,11 @@ enum ResourcesFit {
   static func refusals(_ shape: PodShape, on slot: Int, of table: NodeTable) -> [String] {
     var short: [String] = []
     let requests = shape.requests
-    if table.freePods[slot] < 1 { short.append("Too many pods") }
-    if requests.cpu > 0, requests.cpu > table.freeCPU[slot] { short.append("Insufficient cpu") }
-    if requests.memory > 0, requests.memory > table.freeMemory[slot] { short.append("Insufficient memory") }
-    if requests.ephemeralStorage > 0, requests.ephemeralStorage > table.freeStorage[slot] { short.append("Insufficient ephemeral-storage") }
+    let row = table.rows[slot]
+    if row.freePods < 1 { short.append("Too many pods") }
+    if requests.cpu > 0, requests.cpu > row.freeCPU { short.append("Insufficient cpu") }
+    if requests.memory > 0, requests.memory > row.freeMemory { short.append("Insufficient memory") }
+    if requests.ephemeralStorage > 0, requests.ephemeralStorage > row.freeStorage { short.append("Insufficient ephemeral-storage") }
     for item in requests.extended where item.amount > table.freeExtended(item.name, slot) { short.append("Insufficient \(item.name)") }
     return short
   }
