@@ -54,10 +54,11 @@ package final class APIForwarder: Sendable {
   package func stop() async { try? await listener.close().get() }
 
   private static func connect(
-    client: any Channel, pipe: NIOLoopBound<Pipe>, _ servers: ArraySlice<Server>, _ preference: ServerPreference, _ log: Logger
+    client: any Channel, pipe: NIOLoopBound<Pipe>, _ servers: ArraySlice<Server>, _ preference: ServerPreference, _ log: Logger,
+    failures: [String] = []
   ) {
     guard let server = servers.first else {
-      log.warning("no API server takes connections", metadata: ["tried": "\(preference.order().map { "\($0.host):\($0.port)" })"])
+      log.warning("no API server takes connections", metadata: ["tried": "\(failures)"])
       client.close(promise: nil)
       return
     }
@@ -71,7 +72,9 @@ package final class APIForwarder: Sendable {
       .assumeIsolated()
       .whenComplete { result in
         switch result {
-        case .failure: connect(client: client, pipe: pipe, servers.dropFirst(), preference, log)
+        case .failure(let error):
+          let failure = "\(server.host):\(server.port): \(error)"
+          connect(client: client, pipe: pipe, servers.dropFirst(), preference, log, failures: failures + [failure])
         case .success(let channel):
           preference.prefer(server)
           let other = Pipe()
@@ -152,7 +155,7 @@ private final class Pipe: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    partner?.close(promise: nil)
+    if let partner { Self.close(partner, .all) }
     context.close(promise: nil)
   }
 }
