@@ -4,7 +4,8 @@ import NIOPosix
 /// Asks the host's resolvers on behalf of the cluster's clients.
 ///
 /// UDP queries share one socket and get a random id of their own, so that an answer cannot be guessed from the client's; TCP
-/// queries get a connection each. An upstream that does not answer in ``timeout`` is followed by the next.
+/// queries get a connection each. An upstream that does not answer in ``timeout``, or that cannot be reached at all, is followed by
+/// the next. A socket that the kernel's errors closed is opened again with the next query.
 final class DNSForwarder: Sendable {
   struct NoAnswer: Error {}
 
@@ -13,34 +14,25 @@ final class DNSForwarder: Sendable {
   static let maximumPending = 4096
 
   private let upstreams: [SocketAddress]
-  private let group: any EventLoopGroup
-  private let channel: any Channel
-  private let handler: NIOLoopBound<UpstreamHandler>
+  private let socket: NIOLoopBound<UpstreamSocket>
 
-  private init(upstreams: [SocketAddress], group: any EventLoopGroup, channel: any Channel, handler: NIOLoopBound<UpstreamHandler>)
-  {
+  private init(upstreams: [SocketAddress], socket: NIOLoopBound<UpstreamSocket>) {
     self.upstreams = upstreams
-    self.group = group
-    self.channel = channel
-    self.handler = handler
+    self.socket = socket
   }
 
   static func start(upstreams: [SocketAddress], group: any EventLoopGroup) async throws -> DNSForwarder {
     let loop = group.next()
-    let family = upstreams.first?.protocol == .inet6 ? "::" : "0.0.0.0"
-    let bound = try await DatagramBootstrap(group: loop)
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler()) }
-      }
-      .bind(host: family, port: 0).get()
-    let handler = try await loop.submit {
-      NIOLoopBound(try bound.pipeline.syncOperations.handler(type: UpstreamHandler.self), eventLoop: loop)
+    let family = upstreams.first?.protocol
+    let socket = try await loop.submit {
+      NIOLoopBound(UpstreamSocket(host: family == .inet6 ? "::" : "0.0.0.0", loop: loop), eventLoop: loop)
     }.get()
-    return DNSForwarder(
-      upstreams: upstreams.filter { $0.protocol == upstreams.first?.protocol }, group: group, channel: bound, handler: handler)
+    return DNSForwarder(upstreams: upstreams.filter { $0.protocol == family }, socket: socket)
   }
 
-  func stop() async { try? await channel.close() }
+  func stop() async {
+    _ = try? await socket.eventLoop.flatSubmit { [socket] in socket.value.close() }.get()
+  }
 
   /// - Returns: the answer with the id of the query.
   func ask(_ query: [UInt8], overTCP: Bool, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
@@ -62,7 +54,9 @@ final class DNSForwarder: Sendable {
   }
 
   private func askUDP(_ query: [UInt8], _ upstream: SocketAddress) -> EventLoopFuture<[UInt8]> {
-    channel.eventLoop.flatSubmit { self.handler.value.ask(query, upstream, on: self.channel) }
+    socket.eventLoop.flatSubmit { [socket] in
+      socket.value.open().flatMap { handler in handler.value.ask(query, upstream) }
+    }
   }
 
   private func askTCP(_ query: [UInt8], _ upstream: SocketAddress, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
@@ -101,10 +95,48 @@ final class DNSForwarder: Sendable {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
   }
 
-  /// The one UDP socket towards the upstreams. Everything happens on its event loop.
+  /// Opens the one UDP socket towards the upstreams when it is needed. Everything happens on its event loop.
+  private final class UpstreamSocket {
+    private let host: String
+    private let loop: any EventLoop
+    private var opened: (channel: EventLoopFuture<any Channel>, handler: EventLoopFuture<NIOLoopBound<UpstreamHandler>>)?
+    private var isStopped = false
+
+    init(host: String, loop: any EventLoop) {
+      self.host = host
+      self.loop = loop
+    }
+
+    func open() -> EventLoopFuture<NIOLoopBound<UpstreamHandler>> {
+      if let opened { return opened.handler }
+      guard !isStopped else { return loop.makeFailedFuture(NoAnswer()) }
+      let loop = loop
+      let channel = DatagramBootstrap(group: loop).channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler(channel)) }
+      }.bind(host: host, port: 0)
+      let handler = channel.flatMapThrowing { channel in
+        NIOLoopBound(try channel.pipeline.syncOperations.handler(type: UpstreamHandler.self), eventLoop: loop)
+      }
+      opened = (channel, handler)
+      let own = NIOLoopBound(self, eventLoop: loop)
+      channel.flatMap(\.closeFuture).whenComplete { _ in own.value.opened = nil }
+      return handler
+    }
+
+    func close() -> EventLoopFuture<Void> {
+      isStopped = true
+      guard let opened else { return loop.makeSucceededVoidFuture() }
+      return opened.channel.flatMap { $0.close() }
+    }
+  }
+
   private final class UpstreamHandler: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    private let channel: any Channel
+
+    init(_ channel: any Channel) { self.channel = channel }
 
     private struct Pending {
       var upstream: SocketAddress
@@ -114,7 +146,7 @@ final class DNSForwarder: Sendable {
     }
     private var pending: [UInt16: Pending] = [:]
 
-    func ask(_ query: [UInt8], _ upstream: SocketAddress, on channel: any Channel) -> EventLoopFuture<[UInt8]> {
+    func ask(_ query: [UInt8], _ upstream: SocketAddress) -> EventLoopFuture<[UInt8]> {
       guard pending.count < DNSForwarder.maximumPending else { return channel.eventLoop.makeFailedFuture(NoAnswer()) }
       var id = UInt16.random(in: .min ... .max)
       while pending[id] != nil { id &+= 1 }
@@ -127,7 +159,12 @@ final class DNSForwarder: Sendable {
       var changed = query
       changed[0] = UInt8(id >> 8)
       changed[1] = UInt8(truncatingIfNeeded: id)
-      channel.writeAndFlush(AddressedEnvelope(remoteAddress: upstream, data: ByteBuffer(bytes: changed)), promise: nil)
+      // No route, or a firewall that says so: there is nothing to wait for.
+      channel.writeAndFlush(AddressedEnvelope(remoteAddress: upstream, data: ByteBuffer(bytes: changed))).whenFailure { error in
+        guard let waiting = bound.value.pending.removeValue(forKey: id) else { return }
+        waiting.timeout.cancel()
+        waiting.promise.fail(error)
+      }
       return promise.futureResult
     }
 
