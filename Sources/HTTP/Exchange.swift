@@ -8,6 +8,8 @@ protocol ExchangeTransport: AnyObject {
   func sendBody(_ buffer: ByteBuffer, isEnd: Bool, promise: EventLoopPromise<Void>?)
   /// Ends the response, or resets the stream (HTTP/2) or closes the connection (HTTP/1.1) where it was cut short.
   func sendEnd()
+  /// What was written goes out now.
+  func flush()
   func abort()
   /// The answer went out before the request was read: the rest of it is not wanted.
   func discardRest()
@@ -40,6 +42,8 @@ package final class Exchange: @unchecked Sendable {
   private var isRequestComplete = false
   private var producer: (any BodyProducer)?
   private var isPumpScheduled = false
+  /// A head goes out with the first piece, or at once where there is none yet: a quiet watch must still be seen to have begun.
+  private var isHeadPending = false
   private var closeCallbacks: [@Sendable () -> Void] = []
   private var timer: Scheduled<Void>?
   private var isCounted = false
@@ -172,6 +176,7 @@ package final class Exchange: @unchecked Sendable {
       }
       transport?.sendHead(status: response.status, headers: headers, isEnd: false)
       state = .streaming
+      isHeadPending = true
       self.producer = producer
       pump()
     }
@@ -194,8 +199,14 @@ package final class Exchange: @unchecked Sendable {
       if buffer.readableBytes > 0 { transport.sendBody(buffer, isEnd: true, promise: nil) } else { transport.sendEnd() }
       finish()
     case .idle:
-      if buffer.readableBytes > 0 { transport.sendBody(buffer, isEnd: false, promise: nil) }
+      if buffer.readableBytes > 0 {
+        transport.sendBody(buffer, isEnd: false, promise: nil)
+      } else if isHeadPending {
+        transport.flush()
+      }
+      isHeadPending = false
     case .more:
+      isHeadPending = isHeadPending && buffer.readableBytes == 0
       if buffer.readableBytes > 0 { transport.sendBody(buffer, isEnd: false, promise: nil) }
       guard transport.isWritable else { return }
       // The others of this loop get their turn between two pieces.

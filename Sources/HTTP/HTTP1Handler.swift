@@ -169,6 +169,8 @@ extension HTTP1Handler: ExchangeTransport {
     if isRequestDone { finishIfDone() } else { discardRest() }
   }
 
+  func flush() { context?.flush() }
+
   func abort() { context?.close(promise: nil) }
 
   /// The client may still be sending: its answer must reach it before the connection is reset, so the rest is read for a while.

@@ -90,6 +90,8 @@ extension HTTP2Handler: ExchangeTransport {
 
   func sendEnd() { sendBody(ByteBuffer(), isEnd: true, promise: nil) }
 
+  func flush() { context?.flush() }
+
   func abort() { reset(.internalError) }
 
   func discardRest() {

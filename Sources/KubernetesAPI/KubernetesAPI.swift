@@ -44,21 +44,20 @@ package final class KubernetesAPI: HTTPHandler {
   let configuration: Configuration
   let healthChecks: [HealthCheck]
   let discovery: Discovery
-  let openAPI: any OpenAPISource
+  let openAPI: OpenAPI
   let logger: Logger
   let requests = RequestCounters()
   private let loops = Mutex<[ObjectIdentifier: LoopWatches]>([:])
   private let extraMetrics: @Sendable () -> String
 
   package init(
-    _ controlPlane: ControlPlane, _ configuration: Configuration = Configuration(), openAPI: any OpenAPISource = NoOpenAPI(),
-    healthChecks: [HealthCheck] = [], extraMetrics: @escaping @Sendable () -> String = { "" },
+    _ controlPlane: ControlPlane, _ configuration: Configuration = Configuration(),  healthChecks: [HealthCheck] = [], extraMetrics: @escaping @Sendable () -> String = { "" },
     logger: Logger = Logger(label: "gantry.kubernetes")
   ) {
     self.controlPlane = controlPlane
     self.configuration = configuration
     self.healthChecks = healthChecks
-    self.openAPI = openAPI
+    openAPI = OpenAPI(table: controlPlane.schema)
     self.extraMetrics = extraMetrics
     self.logger = logger
     discovery = Discovery(controlPlane.schema, serverAddress: configuration.serverAddress)

@@ -68,9 +68,9 @@ enum Route: Sendable, Equatable {
     case "GET", "HEAD":
       if isWatch, !hasSubresource { return "watch" }
       return hasName ? "get" : "list"
-    case "POST": return "create"
-    case "PUT": return "update"
-    case "PATCH": return "patch"
+    case "POST" where !hasName || hasSubresource: return "create"
+    case "PUT" where hasName: return "update"
+    case "PATCH" where hasName: return "patch"
     case "DELETE": return hasName ? "delete" : "deletecollection"
     default: throw KubernetesAPI.methodNotAllowed
     }
