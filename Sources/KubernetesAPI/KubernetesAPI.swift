@@ -51,8 +51,8 @@ package final class KubernetesAPI: HTTPHandler {
   private let extraMetrics: @Sendable () -> String
 
   package init(
-    _ controlPlane: ControlPlane, _ configuration: Configuration = Configuration(),  healthChecks: [HealthCheck] = [], extraMetrics: @escaping @Sendable () -> String = { "" },
-    logger: Logger = Logger(label: "gantry.kubernetes")
+    _ controlPlane: ControlPlane, _ configuration: Configuration = Configuration(), healthChecks: [HealthCheck] = [],
+    extraMetrics: @escaping @Sendable () -> String = { "" }, logger: Logger = Logger(label: "gantry.kubernetes")
   ) {
     self.controlPlane = controlPlane
     self.configuration = configuration

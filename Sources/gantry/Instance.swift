@@ -105,10 +105,9 @@ struct Instance {
       throw StartFailure(error.message)
     }
     let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, host: host, port: port))
-    let clients = identity.client.certificatePEM + identity.frontProxy.certificatePEM
     let tls = ServerTLS(
       certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8), privateKey: Array(serving.keyPEM.utf8),
-      clientCAs: Array(clients.utf8))
+      clientCAs: Array(identity.client.certificatePEM.utf8))
     do {
       return try await HTTPServer.start(.init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
     } catch let error as HTTPServerError { throw StartFailure(error.description) }
@@ -117,7 +116,7 @@ struct Instance {
   private func kubernetes(_ plane: ControlPlane, host: String, port: Int) -> KubernetesAPI {
     var configuration = KubernetesAPI.Configuration()
     configuration.serverAddress = "\(server.advertiseAddress ?? host):\(port)"
-    return KubernetesAPI(plane, configuration, openAPI: Documents())
+    return KubernetesAPI(plane, configuration)
   }
 
   private func writeCredentials(_ directory: DataDirectory, _ identity: ServerIdentity, url: String) throws {
@@ -157,15 +156,6 @@ struct Instance {
       while let _ = try await group.next() {}
     }
   }
-}
-
-/// The OpenAPI documents, made from the schema table when first asked for.
-private struct Documents: OpenAPISource {
-  func v3Index() -> [UInt8]? { OpenAPI.shared.v3Index() }
-  func v3(group: String, version: String) -> [UInt8]? { OpenAPI.shared.v3(group: group, version: version) }
-  func v2JSON() -> [UInt8]? { OpenAPI.shared.v2JSON() }
-  func v2Protobuf() -> [UInt8]? { OpenAPI.shared.v2Protobuf() }
-  func etag(of bytes: [UInt8]) -> String { OpenAPI.shared.hash() }
 }
 
 /// The authorities and the key that seals them, from the datastore.
