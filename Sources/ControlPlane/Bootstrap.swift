@@ -6,7 +6,7 @@ import Wire
 
 extension ControlPlane {
   /// Who writes what every cluster has.
-  private static let bootstrapper = Identity(name: "system:apiserver", groups: ["system:masters", "system:authenticated"])
+  static let bootstrapper = Identity(name: "system:apiserver", groups: ["system:masters", "system:authenticated"])
 
   /// Makes sure that what every cluster has is there: namespaces, roles, priority classes, the `kubernetes` service.
   /// Also brings the bootstrap roles up to this release. Call once, before serving.
@@ -47,7 +47,7 @@ extension ControlPlane {
   }
 
   /// The `kubernetes` service and where it leads: this server.
-  private func ensureService() async throws(APIError) {
+  func ensureService() async throws(APIError) {
     let services = try kind(.services)
     let key = ObjectKey(namespace: "default", name: "kubernetes")
     if cache.resource(services.storage).get(key) == nil {

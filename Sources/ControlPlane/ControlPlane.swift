@@ -34,6 +34,9 @@ package final class ControlPlane: Sendable {
   let authorizer: Authorizer
   let tokens: TokenAuthority
   let allocators: Allocators
+  let valueSealer: ValueSealer
+  let quotaLedger = QuotaLedger()
+  let auditLog = Mutex<AuditLog?>(nil)
   private let dialer = Mutex<(any Dialer)?>(nil)
   let streams = InProcessWakeTarget()
 
@@ -48,7 +51,9 @@ package final class ControlPlane: Sendable {
     self.store = store
     self.clock = clock
     self.logger = logger
-    cache = Cache(open: { _, value in Envelope.open(value).map { Array($0.1) } }, index: Self.index)
+    let valueSealer = try ValueSealer(store: store, sealer: sealer)
+    self.valueSealer = valueSealer
+    cache = Cache(open: { key, value in valueSealer.open(value, key) }, index: Self.index)
     try cache.follow(store)
     authorizer = Authorizer(cache: cache)
     tokens = try TokenAuthority(store: store, sealer: sealer, issuer: configuration.issuer, clock: clock)

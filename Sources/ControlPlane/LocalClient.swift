@@ -82,6 +82,13 @@ final class LocalClient: Client {
   ) async throws(APIError) -> EncodedObject {
     try authorize("patch", resource, namespace: key.namespace, name: key.name, subresource: subresource)
     let kind = try controlPlane.kind(resource)
+    if subresource == "scale" {
+      return try await controlPlane.scale(kind, key, identity: identity, writer(options)) { scale throws(APIError) in
+        do throws(PatchError) {
+          return patch.kind == .json ? try JSONPatch.apply(patch.body, to: scale) : try MergePatch.apply(patch.body, to: scale)
+        } catch { throw .badRequest(error.message) }
+      }
+    }
     let request = WriteRequest(kind: kind, key: key, subresource: subresource, verb: .patch(patch), identity: identity, options: writer(options))
     return try await controlPlane.write(request).object
   }

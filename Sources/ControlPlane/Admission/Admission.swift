@@ -15,8 +15,10 @@ enum Admission {
     try LimitRanger.admit(&object, context)
   }
 
-  static func validate(_ object: Value, old: Value?, _ context: WriteContext) throws(APIError) {
+  static func validate(_ object: Value, old: Value?, _ context: inout WriteContext) throws(APIError) {
     if context.kind.typeName == "core/v1.Pod", old == nil { try LimitRanger.check(object, context) }
+    // Last: what is refused for another reason uses no quota.
+    try ResourceQuotaAdmission.admit(object, old: old, &context)
   }
 
   static func validateDeletion(_ object: EncodedObject, _ context: WriteContext) throws(APIError) {
@@ -102,6 +104,14 @@ enum DefaultTolerations {
 
 /// A priority class's name becomes its number.
 enum PriorityAdmission {
+  private static func check(_ object: Value, _ computed: Int64, _ context: WriteContext) throws(APIError) {
+    guard let given = object["spec"]["priority"].int, given != computed else { return }
+    let name = object["metadata"]["name"].string ?? ""
+    throw APIError(
+      .forbidden, context.kind.gvr.groupResource, name,
+      "pods \"\(name)\" is forbidden: the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller computed \(computed) from the given PriorityClass name")
+  }
+
   static func admit(_ object: inout Value, _ context: WriteContext) throws(APIError) {
     let resource = GroupResource(group: "scheduling.k8s.io", resource: "priorityclasses")
     if let name = object["spec"]["priorityClassName"].string, !name.isEmpty {
@@ -111,6 +121,7 @@ enum PriorityAdmission {
           "pods \"\(object["metadata"]["name"].string ?? "")\" is forbidden: no PriorityClass with name \(name) was found")
       }
       let (value, policy) = found.withView { ($0["value"].int ?? 0, $0["preemptionPolicy"].string ?? "PreemptLowerPriority") }
+      try check(object, value, context)
       object["spec"]["priority"] = .int(value)
       object["spec"]["preemptionPolicy"] = .string(policy)
       return
@@ -123,6 +134,7 @@ enum PriorityAdmission {
         standard = (entry.object.key.name, view["value"].int ?? 0, view["preemptionPolicy"].string ?? "PreemptLowerPriority")
       }
     }
+    try check(object, standard?.value ?? 0, context)
     if let standard { object["spec"]["priorityClassName"] = .string(standard.name) }
     object["spec"]["priority"] = .int(standard?.value ?? 0)
     object["spec"]["preemptionPolicy"] = .string(standard?.policy ?? "PreemptLowerPriority")

@@ -89,6 +89,11 @@ extension ControlPlane {
     switch kind.kind {
     case "SelfSubjectAccessReview": answer["status"] = status(decide(try attributes(body["spec"], user: identity)))
     case "SubjectAccessReview", "LocalSubjectAccessReview":
+      if kind.kind == "LocalSubjectAccessReview", body["spec"]["resourceAttributes"]["namespace"].string ?? "" != namespace {
+        throw .invalid(
+          kind, "",
+          [.invalid("spec.resourceAttributes.namespace", body["spec"]["resourceAttributes"]["namespace"], "must match metadata.namespace")])
+      }
       let user = try subject(body["spec"], kind)
       answer["status"] = status(decide(try attributes(body["spec"], user: user)))
     case "SelfSubjectRulesReview": answer["status"] = rules(identity, namespace: body["spec"]["namespace"].string ?? "")

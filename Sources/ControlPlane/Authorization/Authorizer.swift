@@ -22,6 +22,9 @@ final class Authorizer: Sendable {
 
   /// Every rule that holds for somebody, for SelfSubjectRulesReview and for the escalation check.
   func rules(for user: Identity, namespace: String) -> [RBAC.Rule] { rbac.rules(for: user, namespace: namespace) }
+
+  /// What a role grants, with what it aggregates; nil where there is none.
+  func rules(ofRole resource: String, _ key: ObjectKey) -> [RBAC.Rule]? { rbac.rules(ofRole: resource, key) }
 }
 
 extension ControlPlane {
@@ -69,6 +72,24 @@ final class RBAC: Sendable {
       return names.isEmpty || names.contains(a.name)
     }
 
+    /// One rule for each verb, group and resource (or path): what is granted is compared piece by piece.
+    var parts: [Rule] {
+      if !paths.isEmpty { return verbs.flatMap { verb in paths.map { Rule(verbs: [verb], paths: [$0]) } } }
+      return groups.flatMap { group in
+        resources.flatMap { resource in verbs.map { verb in Rule(verbs: [verb], groups: [group], resources: [resource], names: names) } }
+      }
+    }
+
+    /// As upstream prints a rule: `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`.
+    var description: String {
+      var fields: [String] = []
+      for (name, list) in [("APIGroups", groups), ("NonResourceURLs", paths), ("Resources", resources), ("ResourceNames", names), ("Verbs", verbs)]
+      where !list.isEmpty { fields.append("\(name):\(Self.go(list))") }
+      return "{\(fields.joined(separator: ", "))}"
+    }
+
+    static func go(_ list: [String]) -> String { "[\(list.map { "\"\($0)\"" }.joined(separator: " "))]" }
+
     /// True where everything the other rule allows is allowed by this one.
     func covers(_ other: Rule) -> Bool {
       func all(_ wanted: [String], in held: [String]) -> Bool { held.contains("*") || wanted.allSatisfy { held.contains($0) } }
@@ -78,7 +99,13 @@ final class RBAC: Sendable {
           paths.contains { $0 == "*" || $0 == path || $0.hasSuffix("*") && path.hasPrefix($0.dropLast()) }
         }
       }
-      guard all(other.groups, in: groups), all(other.resources, in: resources) else { return false }
+      guard all(other.groups, in: groups) else { return false }
+      let hasAll = other.resources.allSatisfy { wanted in
+        if resources.contains("*") || resources.contains(wanted) { return true }
+        guard let slash = wanted.firstIndex(of: "/") else { return false }
+        return resources.contains("*" + wanted[slash...])
+      }
+      guard hasAll else { return false }
       return names.isEmpty || !other.names.isEmpty && other.names.allSatisfy { names.contains($0) }
     }
   }
@@ -92,16 +119,18 @@ final class RBAC: Sendable {
     var stamp: [Int64]
     var byUser: [String: [Binding]] = [:]
     var byGroup: [String: [Binding]] = [:]
+    /// Cluster roles have no namespace.
+    var roles: [ObjectKey: [Rule]] = [:]
   }
 
   private static let resources = ["clusterroles", "clusterrolebindings", "roles", "rolebindings"].map {
     GroupResource(group: "rbac.authorization.k8s.io", resource: $0)
   }
 
-  private let cache: Cache
+  private let caches: [ResourceCache]
   private let index = Mutex<Index?>(nil)
 
-  init(cache: Cache) { self.cache = cache }
+  init(cache: Cache) { caches = Self.resources.map { cache.resource($0) } }
 
   func decide(_ attributes: RequestAttributes) -> Decision {
     for binding in bindings(of: attributes.user) {
@@ -115,22 +144,28 @@ final class RBAC: Sendable {
     bindings(of: user).filter { $0.namespace == nil || $0.namespace == namespace }.flatMap(\.rules)
   }
 
+  func rules(ofRole resource: String, _ key: ObjectKey) -> [Rule]? {
+    withIndex { $0.roles[resource == "clusterroles" ? ObjectKey(name: key.name) : key] }
+  }
+
   private func bindings(of user: Identity) -> [Binding] {
-    let stamp = Self.resources.map { cache.resource($0).lastRevision }
-    return index.withLock { index in
-      let current: Index
-      if let known = index, known.stamp == stamp {
-        current = known
-      } else {
-        current = compile(stamp)
-        index = current
-      }
-      return (current.byUser[user.name] ?? []) + user.groups.flatMap { current.byGroup[$0] ?? [] }
+    withIndex { current in (current.byUser[user.name] ?? []) + user.groups.flatMap { current.byGroup[$0] ?? [] } }
+  }
+
+  /// The compiled roles and bindings as they are now.
+  private func withIndex<R>(_ body: (Index) -> R) -> R {
+    let stamp = caches.map(\.lastRevision)
+    let current = index.withLock { index -> Index in
+      if let known = index, known.stamp == stamp { return known }
+      let made = compile(stamp)
+      index = made
+      return made
     }
+    return body(current)
   }
 
   private func objects(_ position: Int) -> [EncodedObject] {
-    var iterator = cache.resource(Self.resources[position]).snapshot(revision: 0).tree.iterate()
+    var iterator = caches[position].snapshot(revision: 0).tree.iterate()
     var all: [EncodedObject] = []
     while let entry = iterator.next() { all.append(entry.object) }
     return all
@@ -159,6 +194,8 @@ final class RBAC: Sendable {
       }
     }
     for object in objects(2) { roles[object.key] = object.withView { $0["rules"].map(Rule.init) } }
+    index.roles = roles
+    for (name, rules) in clusterRoles { index.roles[ObjectKey(name: name)] = rules }
     for (position, isCluster) in [(1, true), (3, false)] {
       for object in objects(position) {
         object.withView { view in

@@ -24,11 +24,11 @@ final class NodeAuthorizer: Sendable {
     let isRead = a.verb == "get" || a.verb == "list" || a.verb == "watch"
     let allowed: Bool
     switch (a.group, a.resource, a.subresource) {
-    case ("", "nodes", ""): allowed = a.verb == "create" || a.name == node || isRead && a.fieldSelector.contains("metadata.name=\(node)")
+    case ("", "nodes", ""): allowed = a.verb == "create" || a.name == node || isRead && a.selects("metadata.name", node)
     case ("", "nodes", "status"): allowed = a.name == node
     case ("", "pods", ""):
       switch a.verb {
-      case "list", "watch": allowed = a.fieldSelector.split(separator: ",").contains("spec.nodeName=\(node)")
+      case "list", "watch": allowed = a.selects("spec.nodeName", node)
       case "get", "delete": allowed = owns(a, node)
       default: allowed = false
       }

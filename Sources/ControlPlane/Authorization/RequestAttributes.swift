@@ -37,6 +37,11 @@ package struct RequestAttributes: Sendable {
     self.path = path
   }
 
+  /// True where the field selector allows nothing but this value of a field.
+  func selects(_ field: String, _ value: String) -> Bool {
+    fieldSelector.split(separator: ",").contains { $0 == "\(field)=\(value)" || $0 == "\(field)==\(value)" }
+  }
+
   /// The refusal in upstream's words.
   package var refusal: APIError {
     if let path { return Self.forbidden("", "", "User \"\(user.name)\" cannot \(verb) path \"\(path)\"") }

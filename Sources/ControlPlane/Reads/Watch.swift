@@ -76,7 +76,8 @@ package final class Watch: Sendable {
     switch (new, old) {
     case (let new?, nil): return .added(new)
     case (let new?, _?): return .modified(new)
-    case (nil, let old?): return .deleted((change.new.map { controlPlane.converted($0.object, to: request.kind) } ?? old).at(revision: change.revision))
+    // As upstream: the last state that matched, at the revision that ended it.
+    case (nil, let old?): return .deleted(old.at(revision: change.revision))
     case (nil, nil): return nil
     }
   }

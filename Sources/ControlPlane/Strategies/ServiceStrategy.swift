@@ -67,6 +67,7 @@ struct ServiceStrategy: KindStrategy {
 
   private func allocateAddress(_ object: inout Value, had: Set<String>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {
     let allocators = context.controlPlane.allocators
+    try checkFamilies(object, name, context)
     let asked = object["spec"]["clusterIP"].string ?? object["spec"]["clusterIPs"][0].string ?? ""
     var address = asked
     if asked == "None" {
@@ -97,8 +98,23 @@ struct ServiceStrategy: KindStrategy {
       object["spec"]["clusterIP"] = .string(address)
       object["spec"]["clusterIPs"] = [.string(address)]
     }
-    if object["spec"]["ipFamilies"].isNull { object["spec"]["ipFamilies"] = ["IPv4"] }
-    if object["spec"]["ipFamilyPolicy"].isNull { object["spec"]["ipFamilyPolicy"] = "SingleStack" }
+    // A headless service without selector speaks for addresses that somebody else writes, of either family.
+    let isForeign = asked == "None" && object["spec"]["selector"].object?.isEmpty != false
+    if object["spec"]["ipFamilies"].isNull { object["spec"]["ipFamilies"] = isForeign ? ["IPv4", "IPv6"] : ["IPv4"] }
+    if object["spec"]["ipFamilyPolicy"].isNull { object["spec"]["ipFamilyPolicy"] = isForeign ? "RequireDualStack" : "SingleStack" }
+  }
+
+  /// This cluster has one family, IPv4.
+  private func checkFamilies(_ object: Value, _ name: String, _ context: WriteContext) throws(APIError) {
+    if object["spec"]["clusterIP"] == "None", object["spec"]["selector"].object?.isEmpty != false { return }
+    var faults: [FieldFault] = []
+    if object["spec"]["ipFamilyPolicy"] == "RequireDualStack" {
+      faults.append(.invalid("spec.ipFamilyPolicy", "RequireDualStack", "this cluster is not configured for dual-stack services"))
+    }
+    for (i, family) in (object["spec"]["ipFamilies"].array ?? []).enumerated() where family != "IPv4" {
+      faults.append(.invalid("spec.ipFamilies[\(i)]", family, "not configured on this cluster"))
+    }
+    if !faults.isEmpty { throw .invalid(context.kind, name, faults) }
   }
 
   private func allocatePorts(_ object: inout Value, had: Set<Int>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {

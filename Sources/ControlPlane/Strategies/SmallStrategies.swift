@@ -86,14 +86,45 @@ struct JobStrategy: KindStrategy {
   }
 }
 
+struct CertificateSigningRequestStrategy: KindStrategy {
+  /// Who asks is what the server knows of the caller, not what the body says.
+  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
+    let caller = context.request.identity
+    object["spec"]["username"] = .string(caller.name)
+    for field in ["uid", "groups", "extra"] { object["spec"].remove(field) }
+    if !caller.uid.isEmpty { object["spec"]["uid"] = .string(caller.uid) }
+    if !caller.groups.isEmpty { object["spec"]["groups"] = .array(caller.groups.map { .string($0) }) }
+    for (key, values) in caller.extra.sorted(by: { $0.key < $1.key }) { object["spec"]["extra"][key] = .array(values.map { .string($0) }) }
+  }
+
+  func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) {
+    object["spec"] = old["spec"]
+    guard context.request.subresource == "status" else { return }
+    // Approval has an endpoint of its own.
+    let decided = (old["status"]["conditions"].array ?? []).filter { $0["type"] == "Approved" || $0["type"] == "Denied" }
+    let others = (object["status"]["conditions"].array ?? []).filter { $0["type"] != "Approved" && $0["type"] != "Denied" }
+    if !decided.isEmpty || !others.isEmpty { object["status"]["conditions"] = .array(decided + others) } else { object["status"].remove("conditions") }
+  }
+}
+
+struct VolumeStrategy: KindStrategy {
+  /// What `status.phase` begins with.
+  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) { object["status"] = ["phase": "Pending"] }
+}
+
 /// Nobody hands out what he does not hold, unless he may `escalate`.
 struct RoleStrategy: KindStrategy {
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) { try check(object, context) }
   func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) {
-    if object["rules"] != old["rules"] { try check(object, context) }
+    if object["rules"] != old["rules"] || object["aggregationRule"] != old["aggregationRule"] { try check(object, context) }
   }
 
   private func check(_ object: Value, _ context: WriteContext) throws(APIError) {
+    if !object["aggregationRule"].isNull {
+      // What it will gather is not known yet: only who holds everything may say so.
+      let everything = [RBAC.Rule(verbs: ["*"], groups: ["*"], resources: ["*"]), RBAC.Rule(verbs: ["*"], paths: ["*"])]
+      try Escalation.check(everything, verb: "escalate", name: object["metadata"]["name"].string ?? "", context)
+    }
     let rules = (object["rules"].array ?? []).map { RBAC.Rule($0) }
     try Escalation.check(rules, verb: "escalate", name: object["metadata"]["name"].string ?? "", context)
   }
@@ -115,26 +146,38 @@ struct RoleBindingStrategy: KindStrategy {
     let isCluster = object["roleRef"]["kind"].string == "ClusterRole"
     let key = ObjectKey(namespace: isCluster ? "" : context.request.key.namespace, name: name)
     let resource = GroupResource(group: "rbac.authorization.k8s.io", resource: isCluster ? "clusterroles" : "roles")
-    let rules = context.object(resource, key).map { role in role.withView { $0["rules"].map(RBAC.Rule.init) } } ?? []
+    if Escalation.mayGrantAnything(verb: "bind", name: name, context, resource: resource.resource) { return }
+    guard let rules = context.controlPlane.authorizer.rules(ofRole: resource.resource, key) else { throw .notFound(resource, name) }
     try Escalation.check(rules, verb: "bind", name: name, context, resource: resource.resource)
   }
 }
 
 private enum Escalation {
+  /// - Throws: `.forbidden` naming every rule that the caller would hand out without holding it.
   static func check(_ rules: [RBAC.Rule], verb: String, name: String, _ context: WriteContext, resource: String? = nil) throws(APIError) {
     let user = context.request.identity
-    if user.groups.contains("system:masters") { return }
-    let namespace = context.request.key.namespace
-    let attributes = RequestAttributes(
-      user: user, verb: verb, group: "rbac.authorization.k8s.io", resource: resource ?? context.kind.gvr.resource, namespace: namespace, name: name)
-    if context.controlPlane.decide(attributes).isAllowed { return }
-    let held = context.controlPlane.authorizer.rules(for: user, namespace: namespace)
-    let missing = rules.filter { rule in !held.contains { $0.covers(rule) } }
+    if mayGrantAnything(verb: verb, name: name, context, resource: resource) { return }
+    let held = context.controlPlane.authorizer.rules(for: user, namespace: context.request.key.namespace)
+    let missing = rules.flatMap(\.parts).filter { part in !held.contains { $0.covers(part) } }
     guard !missing.isEmpty else { return }
-    let list = missing.map { "{APIGroups:\($0.groups), Resources:\($0.resources), Verbs:\($0.verbs)}" }.joined(separator: "\n")
+    let target = context.kind.gvr.groupResource
     throw APIError(
-      .forbidden, context.kind.gvr.groupResource, context.request.key.name,
-      "\(context.kind.gvr.groupResource) \"\(context.request.key.name)\" is forbidden: user \"\(user.name)\" (groups=\(user.groups)) is attempting to grant RBAC permissions not currently held:\n\(list)")
+      .forbidden, target, context.request.key.name,
+      "\(target) \"\(objectName(context))\" is forbidden: user \"\(user.name)\" (groups=\(RBAC.Rule.go(user.groups))) is attempting to grant RBAC permissions not currently held:\n\(missing.map(\.description).joined(separator: "\n"))")
+  }
+
+  static func mayGrantAnything(verb: String, name: String, _ context: WriteContext, resource: String? = nil) -> Bool {
+    let user = context.request.identity
+    if user.groups.contains("system:masters") { return true }
+    let attributes = RequestAttributes(
+      user: user, verb: verb, group: "rbac.authorization.k8s.io", resource: resource ?? context.kind.gvr.resource,
+      namespace: context.request.key.namespace, name: name)
+    return context.controlPlane.decide(attributes).isAllowed
+  }
+
+  private static func objectName(_ context: WriteContext) -> String {
+    if case .create(let value) = context.request.verb { return value["metadata"]["name"].string ?? context.request.key.name }
+    return context.request.key.name
   }
 }
 

@@ -11,6 +11,19 @@ extension ControlPlane {
   package func delete(
     _ kind: ResourceKind, _ key: ObjectKey, _ options: DeleteOptions, identity: Identity
   ) async throws(APIError) -> DeleteResult {
+    do throws(APIError) {
+      let result = try await remove(kind, key, options, identity: identity)
+      record(identity, "delete", kind, key, subresource: nil, dryRun: options.dryRun, code: 200)
+      return result
+    } catch {
+      record(identity, "delete", kind, key, subresource: nil, dryRun: options.dryRun, code: error.code)
+      throw error
+    }
+  }
+
+  private func remove(
+    _ kind: ResourceKind, _ key: ObjectKey, _ options: DeleteOptions, identity: Identity
+  ) async throws(APIError) -> DeleteResult {
     let request = WriteRequest(
       kind: kind, key: key, verb: .update(.emptyObject), identity: identity, options: WriteOptions(dryRun: options.dryRun))
     for _ in 0..<Self.maximumAttempts {
@@ -29,10 +42,11 @@ extension ControlPlane {
         Strategies.of(kind).release(old, &context)
         write = .delete(storeKey, uid: current.uid)
       } else {
-        write = .put(storeKey, Envelope().wrap(schema.encodeForStorage(object, kind: storageKind(kind))))
+        write = .put(storeKey, try seal(schema.encodeForStorage(object, kind: storageKind(kind)), storeKey))
       }
       do throws(StoreError) {
         _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))
+        noteUsage(kind, key)
         guard !isGone, let remaining = cache.resource(kind.storage).get(key) else { return DeleteResult(remaining: nil, uid: current.uid) }
         return DeleteResult(remaining: converted(remaining, to: kind), uid: current.uid)
       } catch {
@@ -59,27 +73,37 @@ extension ControlPlane {
   /// - Returns: true where nothing holds it and it goes at once.
   private func mark(_ object: inout Value, _ options: DeleteOptions, _ context: WriteContext) -> Bool {
     let kind = context.kind
-    setPropagation(&object, options.propagation)
-    let grace = gracePeriod(object, options, kind)
+    setPropagation(&object, options.propagation ?? Self.defaultPropagation(object, kind))
     let isMarked = !object["metadata"]["deletionTimestamp"].isNull
     let known = object["metadata"]["deletionGracePeriodSeconds"].int ?? 0
+    var grace = gracePeriod(object, options, kind)
     if isMarked {
-      // A second request can only shorten the time.
+      // A later request can only shorten the time, and only one that names a time does.
+      grace = min(known, options.gracePeriodSeconds.map { $0 < 0 ? 1 : $0 } ?? known)
       if grace < known {
         let began = object["metadata"]["deletionTimestamp"].string.flatMap { Timestamp($0) }.map { $0.seconds - known } ?? context.now.seconds
-        object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: max(context.now.seconds, began + grace)).description)
+        object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: began + grace).description)
         object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
       }
     }
-    let holdsFinalizers = object["metadata"]["finalizers"].array?.isEmpty == false || object["spec"]["finalizers"].array?.isEmpty == false && kind.typeName == "core/v1.Namespace"
-    if grace == 0, !holdsFinalizers { return true }
+    let isNamespace = kind.typeName == "core/v1.Namespace"
+    let isHeld = object["metadata"]["finalizers"].array?.isEmpty == false || isNamespace && object["spec"]["finalizers"].array?.isEmpty == false
+    if grace == 0, !isHeld { return true }
     if !isMarked {
       object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: context.now.seconds + grace).description)
       object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
-      if kind.strategy.generation != nil { object["metadata"]["generation"] = .int((object["metadata"]["generation"].int ?? 0) + 1) }
+      if let generation = object["metadata"]["generation"].int, generation > 0 { object["metadata"]["generation"] = .int(generation + 1) }
     }
-    if kind.typeName == "core/v1.Namespace" { object["status"]["phase"] = "Terminating" }
+    if isNamespace { object["status"]["phase"] = "Terminating" }
     return false
+  }
+
+  /// What happens to the dependents of an object when nobody says: its finalizers decide, and jobs and replication controllers keep
+  /// their pods in the versions that always did.
+  private static func defaultPropagation(_ object: Value, _ kind: ResourceKind) -> DeleteOptions.Propagation? {
+    guard ["batch/v1.Job", "core/v1.ReplicationController"].contains(kind.typeName) else { return nil }
+    let held = (object["metadata"]["finalizers"].array ?? []).contains { $0 == "orphan" || $0 == "foregroundDeletion" }
+    return held || !object["metadata"]["deletionTimestamp"].isNull ? nil : .orphan
   }
 
   private func setPropagation(_ object: inout Value, _ propagation: DeleteOptions.Propagation?) {

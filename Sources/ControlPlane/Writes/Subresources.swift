@@ -11,6 +11,19 @@ extension ControlPlane {
   package func act(
     _ kind: ResourceKind, _ key: ObjectKey, subresource: String, body: Value, identity: Identity, options: WriteOptions
   ) async throws(APIError) -> Value {
+    do throws(APIError) {
+      let answer = try await perform(kind, key, subresource: subresource, body: body, identity: identity, options: options)
+      record(identity, "create", kind, key, subresource: subresource, dryRun: options.dryRun, code: 201)
+      return answer
+    } catch {
+      record(identity, "create", kind, key, subresource: subresource, dryRun: options.dryRun, code: error.code)
+      throw error
+    }
+  }
+
+  private func perform(
+    _ kind: ResourceKind, _ key: ObjectKey, subresource: String, body: Value, identity: Identity, options: WriteOptions
+  ) async throws(APIError) -> Value {
     switch (kind.typeName, subresource) {
     case ("core/v1.Pod", "binding"):
       let target = body["target"]
@@ -31,11 +44,14 @@ extension ControlPlane {
 
   private static let success: Value = ["kind": "Status", "apiVersion": "v1", "metadata": .emptyObject, "status": "Success", "code": 201]
 
+  private static let bindings = GroupResource(resource: "pods/binding")
+
   /// Gives a pod its node, once.
   func bind(
     _ key: ObjectKey, uid: String, node: String, annotations: Object?, identity: Identity, _ options: WriteOptions
   ) async throws(APIError) -> EncodedObject {
     let kind = try kind(.pods)
+    guard !node.isEmpty else { throw .invalid(kind, key.name, [.required("target.name")]) }
     for _ in 0..<16 {
       guard let current = cache.resource(kind.storage).get(key) else { throw .notFound(kind.gvr.groupResource, key.name) }
       if !uid.isEmpty, uid != current.uid {
@@ -43,9 +59,12 @@ extension ControlPlane {
       }
       var object = current.withView(\.value)
       let assigned = object["spec"]["nodeName"].string ?? ""
-      guard assigned.isEmpty else { throw .conflict(kind.gvr.groupResource, key.name, "pod \(key.name) is already assigned to node \"\(assigned)\"") }
+      guard assigned.isEmpty else { throw .conflict(Self.bindings, key.name, "pod \(key.name) is already assigned to node \"\(assigned)\"") }
       guard object["metadata"]["deletionTimestamp"].isNull else {
-        throw .conflict(kind.gvr.groupResource, key.name, "pod \(key.name) is being deleted, cannot be assigned to a host")
+        throw .conflict(Self.bindings, key.name, "pod \(key.name) is being deleted, cannot be assigned to a host")
+      }
+      guard object["spec"]["schedulingGates"].array?.isEmpty != false else {
+        throw .conflict(Self.bindings, key.name, "pod \(key.name) has non-empty .spec.schedulingGates")
       }
       let now = clock.now()
       object["spec"]["nodeName"] = .string(node)
@@ -58,9 +77,10 @@ extension ControlPlane {
       let bytes = schema.encodeForStorage(object, kind: kind)
       if options.dryRun { return current }
       let storeKey = StoreKey(kind.storage, key)
+      let sealed = try seal(bytes, storeKey)
       do throws(StoreError) {
         let revision = try await store.commit(
-          Transaction(compares: [.revision(storeKey, current.revision)], writes: [.put(storeKey, Envelope().wrap(bytes))]))
+          Transaction(compares: [.revision(storeKey, current.revision)], writes: [.put(storeKey, sealed)]))
         do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch { throw StoreError.failed("\(error)") }
       } catch {
         guard case .conflict = error else { throw Self.failure(error) }
@@ -72,13 +92,22 @@ extension ControlPlane {
   /// Deletes a pod if its disruption budgets allow it.
   private func evict(_ kind: ResourceKind, _ key: ObjectKey, _ body: Value, identity: Identity, _ options: WriteOptions) async throws(APIError) -> Value {
     let pod = try get(kind, key)
-    let labels = pod.withView { $0["metadata"]["labels"].stringMap }
+    let (labels, phase, isMarked) = pod.withView {
+      ($0["metadata"]["labels"].stringMap, $0["status"]["phase"].string ?? "", !$0["metadata"]["deletionTimestamp"].isNull)
+    }
+    // What no longer runs, or goes already, disrupts nothing.
+    let isFree = isMarked || phase == "Succeeded" || phase == "Failed" || phase == "Pending"
     var iterator = cache.resource(GroupResource(group: "policy", resource: "poddisruptionbudgets")).snapshot(revision: 0).tree.iterate(namespace: key.namespace)
-    while let entry = iterator.next() {
-      let (selector, allowed) = entry.object.withView { (LabelSelector($0["spec"]["selector"]), $0["status"]["disruptionsAllowed"].int ?? 0) }
+    while !isFree, let entry = iterator.next() {
+      let (selector, allowed, desired, current) = entry.object.withView { view in
+        let status = view["status"]
+        return (
+          LabelSelector(view["spec"]["selector"]), status["disruptionsAllowed"].int ?? 0, status["desiredHealthy"].int ?? 0, status["currentHealthy"].int ?? 0
+        )
+      }
       guard let selector, selector.matches(labels), allowed <= 0 else { continue }
       var error = APIError(.tooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.")
-      error.causes = [.init(reason: "DisruptionBudget", message: "The disruption budget \(entry.object.key.name) does not allow it now", field: "")]
+      error.causes = [.init(reason: "DisruptionBudget", message: "The disruption budget \(entry.object.key.name) needs \(desired) healthy pods and has \(current) currently", field: "")]
       error.retryAfterSeconds = 10
       throw error
     }

@@ -12,7 +12,22 @@ extension ControlPlane {
 
   /// Create, update and patch. The caller has authorized.
   package func write(_ request: WriteRequest) async throws(APIError) -> WriteResult {
+    let name = request.key.name
+    do throws(APIError) {
+      let result = try await commit(request)
+      record(request.identity, request.verb.auditVerb, request.kind, result.object.key, subresource: request.subresource, dryRun: request.options.dryRun, code: result.isCreated ? 201 : 200)
+      return result
+    } catch {
+      record(
+        request.identity, request.verb.auditVerb, request.kind, ObjectKey(namespace: request.key.namespace, name: name), subresource: request.subresource,
+        dryRun: request.options.dryRun, code: error.code)
+      throw error
+    }
+  }
+
+  private func commit(_ request: WriteRequest) async throws(APIError) -> WriteResult {
     try check(request)
+    try await awaitDefaultAccount(request)
     for attempt in 1...Self.maximumAttempts {
       var context = WriteContext(controlPlane: self, request: request, now: clock.now())
       let plan = try plan(request, &context)
@@ -26,12 +41,17 @@ extension ControlPlane {
       }
       do throws(StoreError) {
         let revision = try await store.commit(commit.transaction)
+        for write in commit.transaction.writes { quotaLedger.learn(write.key, revision) }
+        noteUsage(request.kind, commit.key)
         let object = try encodedOrFail(commit.bytes, revision: revision)
         return WriteResult(object: converted(object, to: request.kind), isCreated: commit.old == nil, warnings: context.warnings)
       } catch {
-        guard case .conflict(let key, _) = error else { throw Self.failure(error) }
+        guard case .conflict(let key, let current) = error else { throw Self.failure(error) }
+        quotaLedger.learn(key, current)
         metrics.count("gantry_write_conflicts_total")
-        if commit.old == nil, key == commit.storeKey, !commit.hasGeneratedName { throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name) }
+        // A PUT that lost the race to create becomes an update.
+        let isCreate = if case .create = request.verb { true } else { false }
+        if isCreate, key == commit.storeKey, !commit.hasGeneratedName { throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name) }
         if commit.isConditional, key == commit.storeKey { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
         if attempt == Self.maximumAttempts { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
       }
@@ -76,6 +96,9 @@ extension ControlPlane {
   }
 
   private func check(_ request: WriteRequest) throws(APIError) {
+    if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource, ["ephemeralcontainers", "resize"].contains(subresource) {
+      throw APIError(.methodNotAllowed, "pods/\(subresource) is not served by this release of Gantry: change the pod's template, or delete and create the pod")
+    }
     guard !request.findings.isEmpty, request.options.fieldValidation == "Strict" else { return }
     let kind = request.kind
     throw .badRequest(
@@ -125,13 +148,14 @@ extension ControlPlane {
     let storage = storageKind(kind)
     schema.applyDefaults(&object, kind: storage)
     let strategy = Strategies.of(kind)
-    try strategy.prepareForCreate(&object, &context)
+    // Admission first: what it adds (limits of a LimitRange) counts in what the strategy computes (the QoS class).
     try Admission.mutate(&object, old: nil, &context)
     schema.applyDefaults(&object, kind: storage)
+    try strategy.prepareForCreate(&object, &context)
     Ownership.record(&object, old: nil, context)
     try validate(object, old: nil, strategy, context, name: name)
-    try Admission.validate(object, old: nil, context)
-    return .commit(planned(object, key: key, old: nil, hasGeneratedName: hasGeneratedName, context))
+    try Admission.validate(object, old: nil, &context)
+    return .commit(try planned(object, key: key, old: nil, hasGeneratedName: hasGeneratedName, context))
   }
 
   /// The kind whose shape is stored.
@@ -141,7 +165,7 @@ extension ControlPlane {
 
   private func planned(
     _ object: Value, key: ObjectKey, old: EncodedObject?, isConditional: Bool = false, hasGeneratedName: Bool = false, _ context: WriteContext
-  ) -> PlannedCommit {
+  ) throws(APIError) -> PlannedCommit {
     let storeKey = StoreKey(context.kind.storage, key)
     let bytes = schema.encodeForStorage(object, kind: storageKind(context.kind))
     let compare: Transaction.Compare = old.map { .revision(storeKey, $0.revision) } ?? .absent(storeKey)
@@ -149,7 +173,7 @@ extension ControlPlane {
     return PlannedCommit(
       key: key, storeKey: storeKey, bytes: bytes, old: old, isConditional: isConditional, hasGeneratedName: hasGeneratedName,
       transaction: Transaction(
-        compares: [compare] + context.compares, writes: [.put(storeKey, Envelope().wrap(bytes))] + context.writes, isVolatile: isLease && old != nil))
+        compares: [compare] + context.compares, writes: [.put(storeKey, try seal(bytes, storeKey))] + context.writes, isVolatile: isLease && old != nil))
   }
 
   private func validate(_ object: Value, old: Value?, _ strategy: any KindStrategy, _ context: WriteContext, name: String) throws(APIError) {
@@ -163,6 +187,9 @@ extension ControlPlane {
     let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: request.key.name)
     guard let current = cache.resource(kind.storage).get(key) else {
       if case .update(let value) = request.verb, kind.strategy.allowsCreateOnUpdate, request.subresource == nil {
+        try authorize(
+          RequestAttributes(
+            user: request.identity, verb: "create", group: kind.gvr.group, resource: kind.gvr.resource, namespace: key.namespace, name: key.name))
         var value = value
         value["metadata"]["name"] = .string(key.name)
         return try planCreate(value, &context)
@@ -192,15 +219,15 @@ extension ControlPlane {
     let storage = storageKind(kind)
     try keepWhatClientsCannotChange(&object, old: old, context)
     schema.applyDefaults(&object, kind: storage)
-    try strategy.prepareForUpdate(&object, old: old, &context)
-    raiseGeneration(&object, old: old, kind, subresource: request.subresource)
     try Admission.mutate(&object, old: old, &context)
+    try strategy.prepareForUpdate(&object, old: old, &context)
     schema.applyDefaults(&object, kind: storage)
+    raiseGeneration(&object, old: old, kind, subresource: request.subresource)
     if schema.encodeForStorage(object, kind: storage) == schema.encodeForStorage(old, kind: storage) { return .done(current) }
     Ownership.record(&object, old: old, context)
     try validate(object, old: old, strategy, context, name: key.name)
-    try Admission.validate(object, old: old, context)
-    let planned = planned(object, key: key, old: current, isConditional: isUpdate && !version.isEmpty, context)
+    try Admission.validate(object, old: old, &context)
+    let planned = try planned(object, key: key, old: current, isConditional: isUpdate && !version.isEmpty, context)
     if isFinished(object) { return try removal(planned, object, &context) }
     return .commit(planned)
   }
@@ -217,7 +244,13 @@ extension ControlPlane {
   /// Identity, times and the half of the object that the endpoint does not own stay as they are.
   private func keepWhatClientsCannotChange(_ object: inout Value, old: Value, _ context: WriteContext) throws(APIError) {
     let kind = context.kind
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+    var faults: [FieldFault] = []
+    for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+      let new = object["metadata"][field]
+      if !new.isNull, new != old["metadata"][field] { faults.append(.invalid("metadata.\(field)", new, FieldFault.immutable)) }
+    }
+    if !faults.isEmpty { throw .invalid(kind, context.request.key.name, faults) }
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "selfLink"] {
       if old["metadata"][field].isNull { object["metadata"].remove(field) } else { object["metadata"][field] = old["metadata"][field] }
     }
     object["metadata"]["managedFields"] = old["metadata"]["managedFields"]
@@ -230,6 +263,10 @@ extension ControlPlane {
       for field in ["labels", "annotations", "finalizers"] where kind.typeName != "apps/v1.Deployment" || field != "labels" {
         if object["metadata"][field].isNull { kept["metadata"].remove(field) } else { kept["metadata"][field] = object["metadata"][field] }
       }
+      object = kept
+    } else if context.request.subresource == "approval" {
+      var kept = old
+      if !object["status"]["conditions"].isNull { kept["status"]["conditions"] = object["status"]["conditions"] }
       object = kept
     } else if hasStatus, context.request.subresource != "finalize" {
       if old["status"].isNull { object.remove("status") } else { object["status"] = old["status"] }

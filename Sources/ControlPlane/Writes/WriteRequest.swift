@@ -10,6 +10,14 @@ package struct WriteRequest: Sendable {
     case create(Value)
     case update(Value)
     case patch(Patch)
+
+    var auditVerb: String {
+      switch self {
+      case .create: "create"
+      case .update: "update"
+      case .patch: "patch"
+      }
+    }
   }
 
   package var kind: ResourceKind

@@ -1,0 +1,109 @@
+import Client
+import Glibc
+import Schema
+import Synchronization
+import Wire
+
+/// Who changed what, when, and how it ended: one JSON line a write, in the form of upstream's audit events at level Metadata.
+///
+/// In: what the write pipeline did, before its answer. Out: `audit.log` in one directory, rotated by size.
+/// Never: holds a body, a header or a token.
+package final class AuditLog: Sendable {
+  package struct Configuration: Sendable {
+    /// Made (0700) where it does not exist.
+    package var directory: String
+    /// A file is closed and the next one begun at this size.
+    package var fileBytes = 32 << 20
+    /// Files kept besides the one that is written: audit-1.log is the newest of them.
+    package var keptFiles = 7
+
+    package init(directory: String) { self.directory = directory }
+  }
+
+  private struct State {
+    var file: Int32 = -1
+    var size = 0
+  }
+
+  private let configuration: Configuration
+  private let state = Mutex(State())
+
+  package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  /// - Throws: ``Failure`` where the directory or file cannot be written.
+  package init(_ configuration: Configuration) throws(Failure) {
+    self.configuration = configuration
+    guard mkdir(configuration.directory, 0o700) == 0 || errno == EEXIST else {
+      throw Failure(description: "cannot make the audit directory \(configuration.directory): \(String(cString: strerror(errno)))")
+    }
+    let (file, size) = try Self.open(path(0))
+    state.withLock { $0 = State(file: file, size: size) }
+  }
+
+  deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
+
+  private func path(_ age: Int) -> String { age == 0 ? "\(configuration.directory)/audit.log" : "\(configuration.directory)/audit-\(age).log" }
+
+  private static func open(_ path: String) throws(Failure) -> (file: Int32, size: Int) {
+    let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    guard file >= 0 else { throw Failure(description: "cannot write \(path): \(String(cString: strerror(errno)))") }
+    return (file, Int(max(0, lseek(file, 0, SEEK_END))))
+  }
+
+  /// Appends one line with one write(2): lines of several servers in one process never mix.
+  func append(_ line: [UInt8]) {
+    state.withLock { state in
+      if state.size + line.count > configuration.fileBytes { rotate(&state) }
+      guard state.file >= 0 else { return }
+      let written = line.withUnsafeBytes { write(state.file, $0.baseAddress, $0.count) }
+      if written > 0 { state.size += written }
+    }
+  }
+
+  private func rotate(_ state: inout State) {
+    if state.file >= 0 { close(state.file) }
+    unlink(path(configuration.keptFiles))
+    for age in stride(from: configuration.keptFiles - 1, through: 0, by: -1) { rename(path(age), path(age + 1)) }
+    let opened = try? Self.open(path(0))
+    state = State(file: opened?.file ?? -1, size: opened?.size ?? 0)
+  }
+}
+
+extension ControlPlane {
+  /// Audit is switched off until a log is set.
+  package func setAuditLog(_ log: AuditLog?) { auditLog.withLock { $0 = log } }
+
+  /// What says nothing about anybody's intent: heartbeats and events are not recorded.
+  private static let unaudited: Set<String> = ["coordination/v1.Lease", "core/v1.Event", "events/v1.Event"]
+
+  /// Records a write or action before it is answered.
+  func record(_ identity: Identity, _ verb: String, _ kind: ResourceKind, _ key: ObjectKey, subresource: String?, dryRun: Bool, code: Int) {
+    guard let log = auditLog.withLock({ $0 }), !Self.unaudited.contains(kind.typeName) else { return }
+    var reference: Value = ["resource": .string(kind.gvr.resource)]
+    if !key.namespace.isEmpty { reference["namespace"] = .string(key.namespace) }
+    if !key.name.isEmpty { reference["name"] = .string(key.name) }
+    if !kind.gvr.group.isEmpty { reference["apiGroup"] = .string(kind.gvr.group) }
+    reference["apiVersion"] = .string(kind.gvr.version)
+    if let subresource { reference["subresource"] = .string(subresource) }
+    var user: Value = ["username": .string(identity.name)]
+    if !identity.uid.isEmpty { user["uid"] = .string(identity.uid) }
+    user["groups"] = .array(identity.groups.map { .string($0) })
+    let now = MicroTime.text(clock.now())
+    let event: Value = [
+      "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()), "stage": "ResponseComplete",
+      "verb": .string(dryRun ? "\(verb) (dry run)" : verb), "user": user, "objectRef": reference, "responseStatus": ["code": .int(Int64(code))],
+      "requestReceivedTimestamp": .string(now), "stageTimestamp": .string(now),
+    ]
+    log.append(event.jsonBytes + [UInt8(ascii: "\n")])
+  }
+}
+
+enum MicroTime {
+  /// RFC 3339 with six digits of a second.
+  static func text(_ time: Timestamp) -> String {
+    let micro = String(time.microseconds - time.seconds * 1_000_000)
+    return "\(Timestamp(seconds: time.seconds).description.dropLast()).\(String(repeating: "0", count: max(0, 6 - micro.count)))\(micro)Z"
+  }
+}
