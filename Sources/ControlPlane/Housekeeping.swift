@@ -1,5 +1,6 @@
 import Cache
 import Client
+import Logging
 import Schema
 import Store
 import Synchronization
@@ -27,15 +28,15 @@ extension ControlPlane {
 
   private func expireEvents() async {
     while !Task.isCancelled {
-      let (expired, next) = expiredEvents(now: clock.now().seconds)
-      if !expired.isEmpty { await remove(expired) }
+      let next = await expireEvents(now: clock.now().seconds)
       let wait = max(Self.shortestSleep, min(next.map { $0 - clock.now().seconds } ?? Self.eventLifetime, Self.eventLifetime))
       guard (try? await Task.sleep(for: .seconds(wait))) != nil else { return }
     }
   }
 
-  /// Events that are over, and when the next one will be (in batches of half a minute).
-  func expiredEvents(now: Int64) -> (expired: [EncodedObject], next: Int64?) {
+  /// Removes the events that are over.
+  /// - Returns: when the next ones will be (those of half a minute together), in seconds since 1970; nil where there are none.
+  package func expireEvents(now: Int64) async -> Int64? {
     var iterator = cache.resource(GroupResource(resource: "events")).snapshot(revision: 0).tree.iterate()
     var expired: [EncodedObject] = []
     var next: Int64?
@@ -43,7 +44,8 @@ extension ControlPlane {
       let end = entry.object.withView(Self.lastWritten) + Self.eventLifetime
       if end <= now { expired.append(entry.object) } else { next = min(next ?? .max, end + 30) }
     }
-    return (expired, next)
+    if !expired.isEmpty { await remove(expired) }
+    return next
   }
 
   /// The newest of an event's times, in seconds since 1970.

@@ -84,6 +84,9 @@ struct Instance {
     do {
       let plane = try ControlPlane(configuration, store: store, sealer: identity.sealer)
       try await plane.bootstrap()
+      do throws(AuditLog.Failure) { plane.setAuditLog(try AuditLog(.init(directory: "\(common.dataDir)/audit"))) } catch {
+        throw StartFailure(error.description)
+      }
       return plane
     } catch let error as APIError { throw StartFailure(error.message) }
   }
@@ -144,6 +147,7 @@ struct Instance {
       .init(clusterCIDR: server.clusterCidr, caBundle: identity.server.certificatePEM), clients: clients, log: Logger(label: "gantry.controllers"))
     let scheduler = Scheduler(client: clients(.scheduler))
     try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await plane.run() }
       group.addTask { await controllers.run() }
       group.addTask { await scheduler.run() }
       if let node {

@@ -56,9 +56,9 @@ final class NodeAuthorizer: Sendable {
 
   /// True where a pod of the node, in the namespace, names the object.
   private func names(_ resource: String, _ namespace: String, _ name: String, _ node: String) -> Bool {
-    var iterator = pods.snapshot(revision: 0).tree.iterate(namespace: namespace)
+    var iterator = pods.snapshot(revision: 0).tree.iterate(term: node)
     while let entry = iterator.next() {
-      guard entry.attribute == node else { continue }
+      guard entry.object.key.namespace == namespace else { continue }
       if entry.object.withView({ PodReferences.contains(resource, name, $0) }) { return true }
     }
     return false

@@ -23,7 +23,12 @@ package struct ListCursor: Sendable {
     self.filter = filter
     self.snapshot = snapshot
     revision = snapshot.revision
-    iterator = snapshot.tree.iterate(after: key, namespace: request.kind.isNamespaced ? request.namespace : nil)
+    if request.namespace == nil, case .attribute(let value) = filter.scope(request) {
+      // A node's own pods: an index look-up, whatever the number of pods.
+      iterator = snapshot.tree.iterate(term: value, after: key)
+    } else {
+      iterator = snapshot.tree.iterate(after: key, namespace: request.kind.isNamespaced ? request.namespace : nil)
+    }
   }
 
   private mutating func advance() -> EncodedObject? {

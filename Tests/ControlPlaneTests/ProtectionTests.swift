@@ -1,0 +1,154 @@
+import Client
+import ControlPlane
+import Schema
+import Store
+import Testing
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+@Suite struct ProtectionTests {
+  private func contents(_ path: String) -> [UInt8] {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return [] }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while case let count = read(file, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
+    return bytes
+  }
+
+  @Test("a secret's value is nowhere in the files of the store; a config map's is")
+  func encryption() async throws {
+    try await TestPlane.with { test in
+      for (resource, text) in [(GroupVersionResource.secrets, "open-sesame"), (.configMaps, "plain-words")] {
+        let field = resource == .secrets ? "stringData" : "data"
+        _ = try await test.admin.create(resource, namespace: "default", body: ["metadata": ["name": "a"], field: ["k": .string(text)]], WriteOptions())
+      }
+      let bytes = contents("\(test.directory)/state.db") + contents("\(test.directory)/state.db-wal")
+      func holds(_ text: String) -> Bool { String(decoding: bytes, as: UTF8.self).contains(text) }
+      #expect(holds("plain-words"))
+      #expect(!holds("open-sesame") && !holds(Base64.encode("open-sesame".utf8)))
+      #expect(try await test.admin.get(.secrets, ObjectKey(namespace: "default", name: "a")).value["data"]["k"].string == Base64.encode("open-sesame".utf8))
+    }
+  }
+
+  @Test("every write is recorded before its answer, refused ones with their code; bodies are not")
+  func audit() async throws {
+    try await TestPlane.with { test in
+      let directory = "\(test.directory)/audit"
+      test.plane.setAuditLog(try AuditLog(.init(directory: directory)))
+      defer {
+        unlink("\(directory)/audit.log")
+        rmdir(directory)
+      }
+      let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:masters"]))
+      _ = try await jane.create(.secrets, namespace: "default", body: ["metadata": ["name": "a"], "stringData": ["k": "hidden-words"]], WriteOptions())
+      await #expect(throws: APIError.self) { try await jane.create(.secrets, namespace: "default", body: ["metadata": ["name": "a"]], WriteOptions()) }
+      try await jane.delete(.secrets, ObjectKey(namespace: "default", name: "a"), DeleteOptions())
+      let text = String(decoding: contents("\(directory)/audit.log"), as: UTF8.self)
+      let events = try text.split(separator: "\n").map { try Value(json: Array($0.utf8)) }
+      #expect(events.map { $0["verb"].string } == ["create", "create", "delete"])
+      #expect(events.map { $0["responseStatus"]["code"].int } == [201, 409, 200])
+      #expect(events.allSatisfy { $0["user"]["username"] == "jane" && $0["objectRef"]["resource"] == "secrets" })
+      #expect(!text.contains("hidden-words"))
+    }
+  }
+
+  @Test("an event is kept for an hour after it was last written")
+  func events() async throws {
+    try await TestPlane.with { test in
+      let events = GroupVersionResource(resource: "events")
+      let now = test.plane.clock.now().seconds
+      for (name, age) in [("old", 3700), ("young", 10)] as [(String, Int64)] {
+        _ = try await test.admin.create(
+          events, namespace: "default",
+          body: [
+            "metadata": ["name": .string(name), "namespace": "default"],
+            "involvedObject": ["kind": "Pod", "namespace": "default", "name": "p"], "reason": "R", "type": "Normal",
+            "lastTimestamp": .string(Timestamp(seconds: now - age).description),
+          ], WriteOptions())
+      }
+      // Both were made just now: what counts is the newest of the times.
+      _ = await test.plane.expireEvents(now: now)
+      #expect(try await test.admin.list(events, namespace: "default", ListOptions()).items.count == 2)
+      let next = try #require(await test.plane.expireEvents(now: now + 10))
+      #expect(next > now + 3600)
+      #expect(await test.plane.expireEvents(now: now + 3700) == nil)
+      #expect(try await test.admin.list(events, namespace: "default", ListOptions()).items.isEmpty)
+    }
+  }
+
+  @Test("nobody grants piecewise what he does not hold; what he holds piecewise he may grant")
+  func escalation() async throws {
+    try await TestPlane.with { test in
+      let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", resource: "roles")
+      func role(_ name: String, _ rules: Value) -> Value { ["metadata": ["name": .string(name)], "rules": rules] }
+      let mine: Value = [
+        ["apiGroups": [""], "resources": ["pods"], "verbs": ["get"]], ["apiGroups": [""], "resources": ["pods"], "verbs": ["list"]],
+        ["apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create"]],
+      ]
+      _ = try await test.admin.create(roles, namespace: "default", body: role("mine", mine), WriteOptions())
+      _ = try await test.admin.create(
+        .roleBindings, namespace: "default",
+        body: [
+          "metadata": ["name": "b"], "roleRef": ["kind": "Role", "name": "mine", "apiGroup": "rbac.authorization.k8s.io"],
+          "subjects": [["kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"]],
+        ], WriteOptions())
+      let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:authenticated"]))
+      _ = try await jane.create(
+        roles, namespace: "default", body: role("ok", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]]]), WriteOptions())
+      let error = await #expect(throws: APIError.self) {
+        try await jane.create(roles, namespace: "default", body: role("no", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]]]), WriteOptions())
+      }
+      #expect(
+        error?.message
+          == "roles.rbac.authorization.k8s.io \"no\" is forbidden: user \"jane\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}"
+      )
+      func bind(_ kind: String, _ name: String) -> Value {
+        [
+          "metadata": ["name": .string("to-\(name)")], "roleRef": ["kind": .string(kind), "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"],
+          "subjects": [["kind": "User", "name": "joe", "apiGroup": "rbac.authorization.k8s.io"]],
+        ]
+      }
+      _ = try await jane.create(.roleBindings, namespace: "default", body: bind("Role", "ok"), WriteOptions())
+      await #expect(throws: APIError.self) { try await jane.create(.roleBindings, namespace: "default", body: bind("ClusterRole", "edit"), WriteOptions()) }
+      await #expect(throws: APIError.notFound(GroupResource(group: "rbac.authorization.k8s.io", resource: "roles"), "gone")) {
+        try await jane.create(.roleBindings, namespace: "default", body: bind("Role", "gone"), WriteOptions())
+      }
+    }
+  }
+
+  @Test("a PUT that creates needs the right to create")
+  func putCreates() async throws {
+    try await TestPlane.with { test in
+      let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", resource: "clusterroles")
+      _ = try await test.admin.create(
+        roles, namespace: "", body: ["metadata": ["name": "updater"], "rules": [["apiGroups": [""], "resources": ["services"], "verbs": ["update"]]]], WriteOptions())
+      _ = try await test.admin.create(
+        .clusterRoleBindings, namespace: "",
+        body: [
+          "metadata": ["name": "b"], "roleRef": ["kind": "ClusterRole", "name": "updater", "apiGroup": "rbac.authorization.k8s.io"],
+          "subjects": [["kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"]],
+        ], WriteOptions())
+      let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:authenticated"]))
+      let body: Value = ["metadata": ["name": "s"], "spec": ["ports": [["port": 80]], "selector": ["a": "b"]]]
+      let key = ObjectKey(namespace: "default", name: "s")
+      let error = await #expect(throws: APIError.self) { try await jane.update(.services, key, subresource: nil, body: body, WriteOptions()) }
+      #expect(error?.message == "services \"s\" is forbidden: User \"jane\" cannot create resource \"services\" in API group \"\" in the namespace \"default\"")
+      _ = try await test.admin.update(.services, key, subresource: nil, body: body, WriteOptions())
+    }
+  }
+
+  @Test(
+    "a node's selectors must name it and nothing else",
+    arguments: [("metadata.name=n1", true), ("metadata.name=n10", false), ("metadata.name!=n1", false), ("", false), ("spec.unschedulable=false,metadata.name=n1", true)])
+  func nodeSelectors(selector: String, isAllowed: Bool) async throws {
+    try await TestPlane.with { test in
+      let attributes = RequestAttributes(user: .node("n1"), verb: "list", resource: "nodes", fieldSelector: selector)
+      #expect(test.plane.decide(attributes).isAllowed == isAllowed)
+    }
+  }
+}
