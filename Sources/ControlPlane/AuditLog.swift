@@ -80,23 +80,34 @@ extension ControlPlane {
 
   /// Records a write or action before it is answered.
   func record(_ identity: Identity, _ verb: String, _ kind: ResourceKind, _ key: ObjectKey, subresource: String?, dryRun: Bool, code: Int) {
-    guard let log = auditLog.withLock({ $0 }), !Self.unaudited.contains(kind.typeName) else { return }
-    var reference: Value = ["resource": .string(kind.gvr.resource)]
-    if !key.namespace.isEmpty { reference["namespace"] = .string(key.namespace) }
-    if !key.name.isEmpty { reference["name"] = .string(key.name) }
-    if !kind.gvr.group.isEmpty { reference["apiGroup"] = .string(kind.gvr.group) }
-    reference["apiVersion"] = .string(kind.gvr.version)
-    if let subresource { reference["subresource"] = .string(subresource) }
+    if Self.unaudited.contains(kind.typeName) { return }
+    var attributes = RequestAttributes(
+      user: identity, verb: verb, group: kind.gvr.group, resource: kind.gvr.resource, subresource: subresource ?? "", namespace: key.namespace, name: key.name)
+    if dryRun { attributes.verb += " (dry run)" }
+    record(attributes, version: kind.gvr.version, code: code)
+  }
+
+  /// Records a request that was refused, or one that opens a stream.
+  func record(_ attributes: RequestAttributes, version: String = "v1", code: Int) {
+    guard let log = auditLog.withLock({ $0 }) else { return }
+    let identity = attributes.user
+    var reference: Value = .emptyObject
+    for (field, text) in [
+      ("resource", attributes.resource), ("namespace", attributes.namespace), ("name", attributes.name), ("apiGroup", attributes.group),
+      ("apiVersion", attributes.resource.isEmpty ? "" : version), ("subresource", attributes.subresource),
+    ] where !text.isEmpty { reference[field] = .string(text) }
     var user: Value = ["username": .string(identity.name)]
     if !identity.uid.isEmpty { user["uid"] = .string(identity.uid) }
     user["groups"] = .array(identity.groups.map { .string($0) })
     let now = MicroTime.text(clock.now())
     let event: Value = [
       "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()), "stage": "ResponseComplete",
-      "verb": .string(dryRun ? "\(verb) (dry run)" : verb), "user": user, "objectRef": reference, "responseStatus": ["code": .int(Int64(code))],
+      "verb": .string(attributes.verb), "user": user, "objectRef": reference, "responseStatus": ["code": .int(Int64(code))],
       "requestReceivedTimestamp": .string(now), "stageTimestamp": .string(now),
     ]
-    log.append(event.jsonBytes + [UInt8(ascii: "\n")])
+    var line = event
+    if let path = attributes.path { line["requestURI"] = .string(path) }
+    log.append(line.jsonBytes + [UInt8(ascii: "\n")])
   }
 }
 

@@ -36,6 +36,7 @@ package final class ControlPlane: Sendable {
   let allocators: Allocators
   let valueSealer: ValueSealer
   let quotaLedger = QuotaLedger()
+  let gates = WriteGates()
   let auditLog = Mutex<AuditLog?>(nil)
   private let dialer = Mutex<(any Dialer)?>(nil)
   let streams = InProcessWakeTarget()

@@ -152,7 +152,7 @@ final class LocalClient: Client {
   ) async throws(APIError) -> any ByteStream {
     // Exec, attach and port-forward are `create`, whatever verb brought them.
     try authorize(subresource == "log" ? "get" : "create", resource, namespace: key.namespace, name: key.name, subresource: subresource)
-    return try await controlPlane.connect(key, subresource: subresource, query: query)
+    return try await controlPlane.connect(key, subresource: subresource, query: query, identity: identity)
   }
 
   private func pruned(_ body: Value, _ type: TypeID) throws(APIError) -> Value {

@@ -142,6 +142,29 @@ import Wire
     }
   }
 
+  @Test("a node gets tokens of its own pods, bound to them, and no others")
+  func nodeTokens() async throws {
+    try await TestPlane.with { test in
+      for (name, node) in [("a", "n1"), ("b", "n2")] {
+        _ = try await test.admin.create(.pods, namespace: "default", body: TestPlane.pod(name), WriteOptions())
+        _ = await test.admin.submit([.bind(pod: ObjectKey(namespace: "default", name: name), uid: "", node: node)])
+      }
+      let node = test.plane.client(as: .node("n1"))
+      let account = ObjectKey(namespace: "default", name: "default")
+      func ask(_ pod: String?) async throws(APIError) -> Value {
+        var body: Value = ["spec": .emptyObject]
+        if let pod {
+          let uid = try await test.admin.get(.pods, ObjectKey(namespace: "default", name: pod)).uid
+          body["spec"]["boundObjectRef"] = ["kind": "Pod", "name": .string(pod), "uid": .string(uid)]
+        }
+        return try await node.createSubresource(.serviceAccounts, account, subresource: "token", body: body, WriteOptions())
+      }
+      #expect(try await ask("a")["status"]["token"].string != nil)
+      await #expect(throws: APIError.self) { try await ask("b") }
+      await #expect(throws: APIError.self) { try await ask(nil) }
+    }
+  }
+
   @Test(
     "a node's selectors must name it and nothing else",
     arguments: [("metadata.name=n1", true), ("metadata.name=n10", false), ("metadata.name!=n1", false), ("", false), ("spec.unschedulable=false,metadata.name=n1", true)])

@@ -65,8 +65,28 @@ enum NodeRestriction {
       throw refusal(context, name, "can only access node lease with the same name as the requesting node")
     case "core/v1.Pod" where (old ?? object)["spec"]["nodeName"].string != node:
       throw refusal(context, name, "node \"\(node)\" can only update pods that are assigned to it")
+    case "core/v1.Pod" where old != nil && context.request.subresource == "status" && object["metadata"]["labels"] != old?["metadata"]["labels"]:
+      throw refusal(context, name, "node \"\(node)\" cannot update labels through pod status")
     default: break
     }
+  }
+
+  /// A node asks for tokens of its pods' accounts only, bound to the pod.
+  static func admitToken(_ account: ObjectKey, _ body: Value, _ identity: Identity, _ cache: Cache) throws(APIError) {
+    guard let node = NodeAuthorizer.nodeName(identity) else { return }
+    let resource = GroupResource(resource: "serviceaccounts")
+    func refusal(_ why: String) -> APIError {
+      APIError(.forbidden, resource, account.name, "serviceaccounts \"\(account.name)\" is forbidden: \(why)")
+    }
+    let bound = body["spec"]["boundObjectRef"]
+    guard bound["kind"].string == "Pod", let name = bound["name"].string, !name.isEmpty else { throw refusal("node requested token not bound to a pod") }
+    guard let uid = bound["uid"].string, !uid.isEmpty else { throw refusal("node requested token with a pod binding without a uid") }
+    let pods = GroupResource(resource: "pods")
+    guard let pod = cache.resource(pods).get(ObjectKey(namespace: account.namespace, name: name)) else { throw .notFound(pods, name) }
+    guard pod.uid == uid else { throw refusal("the UID in the bound object reference (\(uid)) does not match the UID in record") }
+    let (assigned, uses) = pod.withView { ($0["spec"]["nodeName"].string, $0["spec"]["serviceAccountName"].string ?? "default") }
+    guard assigned == node else { throw refusal("node requested token bound to a pod scheduled on a different node") }
+    guard uses == account.name else { throw refusal("node requested token of an account that the pod does not run as") }
   }
 
   static func admitDeletion(_ object: EncodedObject, _ context: WriteContext) throws(APIError) {

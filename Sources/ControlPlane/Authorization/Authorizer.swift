@@ -32,7 +32,10 @@ extension ControlPlane {
 
   /// - Throws: `.forbidden` in upstream's words.
   package func authorize(_ attributes: RequestAttributes) throws(APIError) {
-    guard authorizer.decide(attributes).isAllowed else { throw attributes.refusal }
+    guard authorizer.decide(attributes).isAllowed else {
+      record(attributes, code: 403)
+      throw attributes.refusal
+    }
   }
 }
 

@@ -26,7 +26,8 @@ package struct RequestAttributes: Sendable {
     self.group = group
     self.resource = resource
     self.subresource = subresource
-    self.namespace = namespace
+    // A namespace lies in itself: a role in it may let people see it.
+    self.namespace = namespace.isEmpty && group.isEmpty && resource == "namespaces" ? name : namespace
     self.name = name
     self.fieldSelector = fieldSelector
   }

@@ -37,7 +37,9 @@ extension ControlPlane {
         key, uid: body["metadata"]["uid"].string ?? "", node: node, annotations: body["metadata"]["annotations"].object, identity: identity, options)
       return Self.success
     case ("core/v1.Pod", "eviction"): return try await evict(kind, key, body, identity: identity, options)
-    case ("core/v1.ServiceAccount", "token"): return try token(key, body)
+    case ("core/v1.ServiceAccount", "token"):
+      try NodeRestriction.admitToken(key, body, identity, cache)
+      return try token(key, body)
     default: throw APIError(.methodNotAllowed, "create is not supported on resources of kind \"\(kind.gvr.groupResource)/\(subresource)\"")
     }
   }
@@ -208,7 +210,14 @@ extension ControlPlane {
   // MARK: Streams
 
   /// Opens a stream to a pod: the node answers.
-  package func connect(_ key: ObjectKey, subresource: String, query: [(name: String, value: String)]) async throws(APIError) -> any ByteStream {
+  /// - Parameter identity: who opens it, for the audit log.
+  package func connect(
+    _ key: ObjectKey, subresource: String, query: [(name: String, value: String)], identity: Identity? = nil
+  ) async throws(APIError) -> any ByteStream {
+    if let identity, subresource != "log" {
+      record(
+        RequestAttributes(user: identity, verb: "create", resource: "pods", subresource: subresource, namespace: key.namespace, name: key.name), code: 101)
+    }
     let pod = try get(kind(.pods), key)
     let (node, containers) = pod.withView { view in
       (view["spec"]["nodeName"].string ?? "", view["spec"]["containers"].compactMap { $0["name"].string } + view["spec"]["initContainers"].compactMap { $0["name"].string })

@@ -28,6 +28,8 @@ extension ControlPlane {
   private func commit(_ request: WriteRequest) async throws(APIError) -> WriteResult {
     try check(request)
     try await awaitDefaultAccount(request)
+    var turn: StoreKey?
+    defer { if let turn { gates.leave(turn) } }
     for attempt in 1...Self.maximumAttempts {
       var context = WriteContext(controlPlane: self, request: request, now: clock.now())
       let plan = try plan(request, &context)
@@ -54,6 +56,10 @@ extension ControlPlane {
         if isCreate, key == commit.storeKey, !commit.hasGeneratedName { throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name) }
         if commit.isConditional, key == commit.storeKey { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
         if attempt == Self.maximumAttempts { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
+        if attempt > 1, turn == nil {
+          await gates.enter(key)
+          turn = key
+        }
       }
     }
     throw .internalError("write did not settle")

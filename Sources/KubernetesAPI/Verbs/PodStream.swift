@@ -51,7 +51,7 @@ extension KubernetesAPI {
       Task.detached {
         do throws(APIError) {
           let stream = try await self.controlPlane.connect(
-            request.key, subresource: request.target.path.subresource, query: request.query.pairs)
+            request.key, subresource: request.target.path.subresource, query: request.query.pairs, identity: request.identity)
           guard let socket = await Self.upgrade(exchange, subprotocol) else {
             stream.close()
             return exchange.respond(StatusBody.response(.badRequest("the connection cannot be upgraded to a WebSocket")))
