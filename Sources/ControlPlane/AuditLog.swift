@@ -44,7 +44,9 @@ package final class AuditLog: Sendable {
 
   deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
 
-  private func path(_ age: Int) -> String { age == 0 ? "\(configuration.directory)/audit.log" : "\(configuration.directory)/audit-\(age).log" }
+  private func path(_ age: Int) -> String {
+    age == 0 ? "\(configuration.directory)/audit.log" : "\(configuration.directory)/audit-\(age).log"
+  }
 
   private static func open(_ path: String) throws(Failure) -> (file: Int32, size: Int) {
     let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
@@ -79,10 +81,13 @@ extension ControlPlane {
   private static let unaudited: Set<String> = ["coordination/v1.Lease", "core/v1.Event", "events/v1.Event"]
 
   /// Records a write or action before it is answered.
-  func record(_ identity: Identity, _ verb: String, _ kind: ResourceKind, _ key: ObjectKey, subresource: String?, dryRun: Bool, code: Int) {
+  func record(
+    _ identity: Identity, _ verb: String, _ kind: ResourceKind, _ key: ObjectKey, subresource: String?, dryRun: Bool, code: Int
+  ) {
     if Self.unaudited.contains(kind.typeName) { return }
     var attributes = RequestAttributes(
-      user: identity, verb: verb, group: kind.gvr.group, resource: kind.gvr.resource, subresource: subresource ?? "", namespace: key.namespace, name: key.name)
+      user: identity, verb: verb, group: kind.gvr.group, resource: kind.gvr.resource, subresource: subresource ?? "",
+      namespace: key.namespace, name: key.name)
     if dryRun { attributes.verb += " (dry run)" }
     record(attributes, version: kind.gvr.version, code: code)
   }
@@ -93,7 +98,8 @@ extension ControlPlane {
     let identity = attributes.user
     var reference: Value = .emptyObject
     for (field, text) in [
-      ("resource", attributes.resource), ("namespace", attributes.namespace), ("name", attributes.name), ("apiGroup", attributes.group),
+      ("resource", attributes.resource), ("namespace", attributes.namespace), ("name", attributes.name),
+      ("apiGroup", attributes.group),
       ("apiVersion", attributes.resource.isEmpty ? "" : version), ("subresource", attributes.subresource),
     ] where !text.isEmpty { reference[field] = .string(text) }
     var user: Value = ["username": .string(identity.name)]
@@ -101,7 +107,8 @@ extension ControlPlane {
     user["groups"] = .array(identity.groups.map { .string($0) })
     let now = MicroTime.text(clock.now())
     let event: Value = [
-      "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()), "stage": "ResponseComplete",
+      "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()),
+      "stage": "ResponseComplete",
       "verb": .string(attributes.verb), "user": user, "objectRef": reference, "responseStatus": ["code": .int(Int64(code))],
       "requestReceivedTimestamp": .string(now), "stageTimestamp": .string(now),
     ]
@@ -115,6 +122,7 @@ enum MicroTime {
   /// RFC 3339 with six digits of a second.
   static func text(_ time: Timestamp) -> String {
     let micro = String(time.microseconds - time.seconds * 1_000_000)
-    return "\(Timestamp(seconds: time.seconds).description.dropLast()).\(String(repeating: "0", count: max(0, 6 - micro.count)))\(micro)Z"
+    return
+      "\(Timestamp(seconds: time.seconds).description.dropLast()).\(String(repeating: "0", count: max(0, 6 - micro.count)))\(micro)Z"
   }
 }

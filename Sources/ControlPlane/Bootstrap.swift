@@ -17,16 +17,24 @@ extension ControlPlane {
       try await ensure(.serviceAccounts, namespace: name, ["metadata": ["name": "default", "namespace": .string(name)]])
     }
     for role in BootstrapPolicy.clusterRoles { try await ensure(.clusterRoles, namespace: "", role, updating: ["rules"]) }
-    for binding in BootstrapPolicy.clusterRoleBindings { try await ensure(.clusterRoleBindings, namespace: "", binding, updating: ["subjects"]) }
-    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] as [(String, Int64)] {
+    for binding in BootstrapPolicy.clusterRoleBindings {
+      try await ensure(.clusterRoleBindings, namespace: "", binding, updating: ["subjects"])
+    }
+    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] as [(String, Int64)]
+    {
       try await ensure(
         .priorityClasses, namespace: "",
-        ["metadata": ["name": .string(name)], "value": .int(value), "description": "Used for system critical pods that must not be moved from their current node."])
+        [
+          "metadata": ["name": .string(name)], "value": .int(value),
+          "description": "Used for system critical pods that must not be moved from their current node.",
+        ])
     }
     try await ensureService()
   }
 
-  private func ensure(_ resource: GroupVersionResource, namespace: String, _ body: Value, updating fields: [String] = []) async throws(APIError) {
+  private func ensure(_ resource: GroupVersionResource, namespace: String, _ body: Value, updating fields: [String] = [])
+    async throws(APIError)
+  {
     let kind = try kind(resource)
     let name = body["metadata"]["name"].string ?? ""
     let key = ObjectKey(namespace: namespace, name: name)
@@ -66,8 +74,10 @@ extension ControlPlane {
     try await ensure(
       .endpointSlices, namespace: "default",
       [
-        "metadata": ["name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"]], "addressType": "IPv4",
-        "endpoints": [["addresses": [address], "conditions": ["ready": true]]], "ports": [["name": "https", "port": port, "protocol": "TCP"]],
+        "metadata": ["name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"]],
+        "addressType": "IPv4",
+        "endpoints": [["addresses": [address], "conditions": ["ready": true]]],
+        "ports": [["name": "https", "port": port, "protocol": "TCP"]],
       ], updating: ["endpoints", "ports"])
     try await ensure(
       .endpoints, namespace: "default",

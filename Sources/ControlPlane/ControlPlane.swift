@@ -59,7 +59,8 @@ package final class ControlPlane: Sendable {
     authorizer = Authorizer(cache: cache)
     tokens = try TokenAuthority(store: store, sealer: sealer, issuer: configuration.issuer, clock: clock)
     guard let allocators = Allocators(serviceCIDR: configuration.serviceCIDR, nodePorts: configuration.nodePorts) else {
-      throw APIError.badRequest("service CIDR \(configuration.serviceCIDR) is no IPv4 block of at least sixteen addresses, such as 10.96.0.0/12")
+      throw APIError.badRequest(
+        "service CIDR \(configuration.serviceCIDR) is no IPv4 block of at least sixteen addresses, such as 10.96.0.0/12")
     }
     self.allocators = allocators
   }
@@ -74,7 +75,9 @@ package final class ControlPlane: Sendable {
   package func setDialer(_ dialer: any Dialer) { self.dialer.withLock { $0 = dialer } }
 
   func node(_ name: String) throws(APIError) -> any NodeEndpoint {
-    guard let dialer = dialer.withLock({ $0 }) else { throw APIError(.serviceUnavailable, "node \(name) is not connected to this server") }
+    guard let dialer = dialer.withLock({ $0 }) else {
+      throw APIError(.serviceUnavailable, "node \(name) is not connected to this server")
+    }
     return try dialer.node(name)
   }
 
@@ -84,7 +87,9 @@ package final class ControlPlane: Sendable {
   /// The kind of a resource.
   /// - Throws: `.notFound` in the words of an unknown path.
   package func kind(_ resource: GroupVersionResource) throws(APIError) -> ResourceKind {
-    guard let kind = schema.resource(resource) else { throw APIError(.notFound, "the server could not find the requested resource") }
+    guard let kind = schema.resource(resource) else {
+      throw APIError(.notFound, "the server could not find the requested resource")
+    }
     return kind
   }
 }
@@ -98,7 +103,10 @@ package struct Clock: Sendable {
   /// The five characters that end a generated name.
   package var suffix: @Sendable () -> String
 
-  package init(now: @escaping @Sendable () -> Schema.Timestamp, uuid: @escaping @Sendable () -> String, suffix: @escaping @Sendable () -> String) {
+  package init(
+    now: @escaping @Sendable () -> Schema.Timestamp, uuid: @escaping @Sendable () -> String,
+    suffix: @escaping @Sendable () -> String
+  ) {
     self.now = now
     self.uuid = uuid
     self.suffix = suffix

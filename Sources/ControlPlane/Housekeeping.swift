@@ -51,7 +51,8 @@ extension ControlPlane {
   /// The newest of an event's times, in seconds since 1970.
   private static func lastWritten(_ view: JSONView) -> Int64 {
     let texts = [
-      view["lastTimestamp"].string, view["series"]["lastObservedTime"].string, view["eventTime"].string, view["metadata"]["creationTimestamp"].string,
+      view["lastTimestamp"].string, view["series"]["lastObservedTime"].string, view["eventTime"].string,
+      view["metadata"]["creationTimestamp"].string,
     ]
     return texts.reduce(0) { newest, text in max(newest, text.flatMap { Timestamp($0) }?.seconds ?? 0) }
   }
@@ -63,7 +64,8 @@ extension ControlPlane {
         group.addTask {
           let key = StoreKey(GroupResource(resource: "events"), object.key)
           // Somebody who writes it meanwhile keeps it.
-          _ = try? await self.store.commit(Transaction(compares: [.revision(key, object.revision)], writes: [.delete(key, uid: nil)]))
+          _ = try? await self.store.commit(
+            Transaction(compares: [.revision(key, object.revision)], writes: [.delete(key, uid: nil)]))
         }
       }
     }
@@ -97,7 +99,8 @@ extension ControlPlane {
   /// Something in a namespace changed that a quota may count.
   func noteUsage(_ kind: ResourceKind, _ key: ObjectKey) {
     guard kind.isNamespaced, kind.typeName != "coordination/v1.Lease", kind.gvr.resource != "events" else { return }
-    var iterator = cache.resource(GroupResource(resource: "resourcequotas")).snapshot(revision: 0).tree.iterate(namespace: key.namespace)
+    var iterator = cache.resource(GroupResource(resource: "resourcequotas")).snapshot(revision: 0).tree.iterate(
+      namespace: key.namespace)
     if iterator.next() != nil { quotaLedger.note(key.namespace) }
   }
 
@@ -120,7 +123,8 @@ extension ControlPlane {
       }
       let status: Value = ["status": ["hard": list(quota.hard), "used": list(used)]]
       let request = WriteRequest(
-        kind: kind, key: ObjectKey(namespace: namespace, name: quota.name), subresource: "status", verb: .patch(Patch(.merge, status)),
+        kind: kind, key: ObjectKey(namespace: namespace, name: quota.name), subresource: "status",
+        verb: .patch(Patch(.merge, status)),
         identity: Self.bootstrapper, options: WriteOptions(fieldManager: "gantry"))
       do throws(APIError) { _ = try await write(request) } catch {
         logger.debug("quota not counted", metadata: ["quota": "\(namespace)/\(quota.name)", "error": "\(error.message)"])

@@ -19,11 +19,13 @@ final class LocalClient: Client {
   }
 
   private func authorize(
-    _ verb: String, _ resource: GroupVersionResource, namespace: String, name: String = "", subresource: String? = nil, fieldSelector: String = ""
+    _ verb: String, _ resource: GroupVersionResource, namespace: String, name: String = "", subresource: String? = nil,
+    fieldSelector: String = ""
   ) throws(APIError) {
     try controlPlane.authorize(
       RequestAttributes(
-        user: identity, verb: verb, group: resource.group, resource: resource.resource, subresource: subresource ?? "", namespace: namespace, name: name,
+        user: identity, verb: verb, group: resource.group, resource: resource.resource, subresource: subresource ?? "",
+        namespace: namespace, name: name,
         fieldSelector: fieldSelector))
   }
 
@@ -58,11 +60,14 @@ final class LocalClient: Client {
     return stream
   }
 
-  func create(_ resource: GroupVersionResource, namespace: String, body: Value, _ options: WriteOptions) async throws(APIError) -> EncodedObject {
+  func create(_ resource: GroupVersionResource, namespace: String, body: Value, _ options: WriteOptions) async throws(APIError)
+    -> EncodedObject
+  {
     try authorize("create", resource, namespace: namespace)
     let kind = try controlPlane.kind(resource)
     let request = WriteRequest(
-      kind: kind, key: ObjectKey(namespace: namespace, name: ""), verb: .create(try pruned(body, kind.type)), identity: identity, options: writer(options))
+      kind: kind, key: ObjectKey(namespace: namespace, name: ""), verb: .create(try pruned(body, kind.type)), identity: identity,
+      options: writer(options))
     return try await controlPlane.write(request).object
   }
 
@@ -71,9 +76,12 @@ final class LocalClient: Client {
   ) async throws(APIError) -> EncodedObject {
     try authorize("update", resource, namespace: key.namespace, name: key.name, subresource: subresource)
     let kind = try controlPlane.kind(resource)
-    if subresource == "scale" { return try await controlPlane.scale(kind, key, identity: identity, writer(options)) { _ throws(APIError) in body } }
+    if subresource == "scale" {
+      return try await controlPlane.scale(kind, key, identity: identity, writer(options)) { _ throws(APIError) in body }
+    }
     let request = WriteRequest(
-      kind: kind, key: key, subresource: subresource, verb: .update(try pruned(body, kind.type)), identity: identity, options: writer(options))
+      kind: kind, key: key, subresource: subresource, verb: .update(try pruned(body, kind.type)), identity: identity,
+      options: writer(options))
     return try await controlPlane.write(request).object
   }
 
@@ -89,11 +97,13 @@ final class LocalClient: Client {
         } catch { throw .badRequest(error.message) }
       }
     }
-    let request = WriteRequest(kind: kind, key: key, subresource: subresource, verb: .patch(patch), identity: identity, options: writer(options))
+    let request = WriteRequest(
+      kind: kind, key: key, subresource: subresource, verb: .patch(patch), identity: identity, options: writer(options))
     return try await controlPlane.write(request).object
   }
 
-  func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIError) -> EncodedObject? {
+  func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIError) -> EncodedObject?
+  {
     try authorize("delete", resource, namespace: key.namespace, name: key.name)
     return try await controlPlane.delete(controlPlane.kind(resource), key, options, identity: identity).remaining
   }
@@ -102,7 +112,8 @@ final class LocalClient: Client {
     _ resource: GroupVersionResource, _ key: ObjectKey, subresource: String, body: Value, _ options: WriteOptions
   ) async throws(APIError) -> Value {
     try authorize("create", resource, namespace: key.namespace, name: key.name, subresource: subresource)
-    return try await controlPlane.act(controlPlane.kind(resource), key, subresource: subresource, body: body, identity: identity, options: writer(options))
+    return try await controlPlane.act(
+      controlPlane.kind(resource), key, subresource: subresource, body: body, identity: identity, options: writer(options))
   }
 
   private struct Settled: Sendable {
@@ -135,7 +146,8 @@ final class LocalClient: Client {
 
   private func run(_ operation: Operation) async throws(APIError) -> EncodedObject? {
     switch operation {
-    case .create(let resource, let namespace, let body): return try await create(resource, namespace: namespace, body: body, WriteOptions())
+    case .create(let resource, let namespace, let body):
+      return try await create(resource, namespace: namespace, body: body, WriteOptions())
     case .update(let resource, let key, let subresource, let body):
       return try await update(resource, key, subresource: subresource, body: body, WriteOptions())
     case .patch(let resource, let key, let subresource, let patch):
@@ -151,7 +163,8 @@ final class LocalClient: Client {
     _ resource: GroupVersionResource, _ key: ObjectKey, subresource: String, query: [(name: String, value: String)]
   ) async throws(APIError) -> any ByteStream {
     // Exec, attach and port-forward are `create`, whatever verb brought them.
-    try authorize(subresource == "log" ? "get" : "create", resource, namespace: key.namespace, name: key.name, subresource: subresource)
+    try authorize(
+      subresource == "log" ? "get" : "create", resource, namespace: key.namespace, name: key.name, subresource: subresource)
     return try await controlPlane.connect(key, subresource: subresource, query: query, identity: identity)
   }
 

@@ -31,7 +31,9 @@ package final class Metrics: Sendable {
   package func observe(_ name: String, _ labels: [(String, String)] = [], seconds: Double) {
     let series = Series(name: name, labels: text(labels))
     state.withLock { state in
-      for (i, bound) in Self.bounds.enumerated() where seconds <= bound { state.histograms[series, default: Histogram()].buckets[i] += 1 }
+      for (i, bound) in Self.bounds.enumerated() where seconds <= bound {
+        state.histograms[series, default: Histogram()].buckets[i] += 1
+      }
       state.histograms[series, default: Histogram()].count += 1
       state.histograms[series, default: Histogram()].sum += seconds
     }
@@ -43,13 +45,17 @@ package final class Metrics: Sendable {
     func braces(_ labels: String) -> String { labels.isEmpty ? "" : "{\(labels)}" }
     for (name, group) in Dictionary(grouping: counters, by: \.key.name).sorted(by: { $0.key < $1.key }) {
       lines.append("# TYPE \(name) counter")
-      for (series, value) in group.sorted(by: { $0.key.labels < $1.key.labels }) { lines.append("\(name)\(braces(series.labels)) \(value)") }
+      for (series, value) in group.sorted(by: { $0.key.labels < $1.key.labels }) {
+        lines.append("\(name)\(braces(series.labels)) \(value)")
+      }
     }
     for (name, group) in Dictionary(grouping: histograms, by: \.key.name).sorted(by: { $0.key < $1.key }) {
       lines.append("# TYPE \(name) histogram")
       for (series, histogram) in group.sorted(by: { $0.key.labels < $1.key.labels }) {
         let prefix = series.labels.isEmpty ? "" : series.labels + ","
-        for (bound, count) in zip(Self.bounds, histogram.buckets) { lines.append("\(name)_bucket{\(prefix)le=\"\(bound)\"} \(count)") }
+        for (bound, count) in zip(Self.bounds, histogram.buckets) {
+          lines.append("\(name)_bucket{\(prefix)le=\"\(bound)\"} \(count)")
+        }
         lines.append("\(name)_bucket{\(prefix)le=\"+Inf\"} \(histogram.count)")
         lines.append("\(name)_sum\(braces(series.labels)) \(histogram.sum)")
         lines.append("\(name)_count\(braces(series.labels)) \(histogram.count)")

@@ -42,21 +42,28 @@ import Wire
         "Pod \"Bad_Name\" is invalid: metadata.name: Invalid value: \"Bad_Name\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     ),
     Row(
-      resource: .pods, body: ["metadata": .emptyObject, "spec": ["containers": [["name": "c", "image": "x"]]]], reason: .invalid, field: "metadata.name",
+      resource: .pods, body: ["metadata": .emptyObject, "spec": ["containers": [["name": "c", "image": "x"]]]], reason: .invalid,
+      field: "metadata.name",
       message: "Pod \"\" is invalid: metadata.name: Required value: name or generateName is required"),
     Row(
       resource: .pods, body: pod { $0["spec"]["containers"] = [] }, reason: .invalid, field: "spec.containers",
       message: "Pod \"a\" is invalid: spec.containers: Required value"),
     Row(
-      resource: .pods, body: pod { $0["spec"]["containers"] = [["name": "c"]] }, reason: .invalid, field: "spec.containers[0].image",
+      resource: .pods, body: pod { $0["spec"]["containers"] = [["name": "c"]] }, reason: .invalid,
+      field: "spec.containers[0].image",
       message: "Pod \"a\" is invalid: spec.containers[0].image: Required value"),
     Row(
       resource: .pods, body: pod { $0["spec"]["restartPolicy"] = "Sometimes" }, reason: .invalid, field: "spec.restartPolicy",
-      message: "Pod \"a\" is invalid: spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\""),
+      message:
+        "Pod \"a\" is invalid: spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\""
+    ),
     Row(
-      resource: .pods, body: pod { $0["spec"]["containers"] = [["name": "c", "image": "x", "ports": [["containerPort": 70000]]]] }, reason: .invalid,
+      resource: .pods, body: pod { $0["spec"]["containers"] = [["name": "c", "image": "x", "ports": [["containerPort": 70000]]]] },
+      reason: .invalid,
       field: "spec.containers[0].ports[0].containerPort",
-      message: "Pod \"a\" is invalid: spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"),
+      message:
+        "Pod \"a\" is invalid: spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"
+    ),
     Row(
       resource: .pods, body: pod { $0["spec"]["serviceAccountName"] = "nobody" }, reason: .forbidden, field: "",
       message: "pods \"a\" is forbidden: error looking up service account default/nobody: serviceaccount \"nobody\" not found"),
@@ -67,23 +74,30 @@ import Wire
       resource: .pods, body: pod { $0["metadata"]["namespace"] = "other" }, reason: .badRequest, field: "",
       message: "the namespace of the provided object does not match the namespace sent on the request"),
     Row(
-      resource: .deployments, body: deployment { $0["spec"]["template"]["metadata"]["labels"] = ["app": "other"] }, reason: .invalid,
+      resource: .deployments, body: deployment { $0["spec"]["template"]["metadata"]["labels"] = ["app": "other"] },
+      reason: .invalid,
       field: "spec.template.metadata.labels",
       message:
-        "Deployment.apps \"web\" is invalid: spec.template.metadata.labels: Invalid value: {\"app\":\"other\"}: `selector` does not match template `labels`"),
+        "Deployment.apps \"web\" is invalid: spec.template.metadata.labels: Invalid value: {\"app\":\"other\"}: `selector` does not match template `labels`"
+    ),
     Row(
       resource: .deployments, body: deployment { $0["spec"]["replicas"] = -1 }, reason: .invalid, field: "spec.replicas",
       message: "Deployment.apps \"web\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
     Row(
-      resource: .services, body: service(["ports": [["port": 80, "nodePort": 80]], "type": "NodePort"]), reason: .invalid, field: "spec.ports[0].nodePort",
+      resource: .services, body: service(["ports": [["port": 80, "nodePort": 80]], "type": "NodePort"]), reason: .invalid,
+      field: "spec.ports[0].nodePort",
       message:
-        "Service \"web\" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767"),
+        "Service \"web\" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767"
+    ),
     Row(
-      resource: .services, body: service(["ports": [["port": 80]], "clusterIP": "192.0.2.1"]), reason: .invalid, field: "spec.clusterIPs",
+      resource: .services, body: service(["ports": [["port": 80]], "clusterIP": "192.0.2.1"]), reason: .invalid,
+      field: "spec.clusterIPs",
       message:
-        "Service \"web\" is invalid: spec.clusterIPs: Invalid value: [\"192.0.2.1\"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is 10.96.0.0/12"),
+        "Service \"web\" is invalid: spec.clusterIPs: Invalid value: [\"192.0.2.1\"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is 10.96.0.0/12"
+    ),
     Row(
-      resource: .services, body: service(["ports": [["port": 80]], "ipFamilies": ["IPv6"]]), reason: .invalid, field: "spec.ipFamilies[0]",
+      resource: .services, body: service(["ports": [["port": 80]], "ipFamilies": ["IPv6"]]), reason: .invalid,
+      field: "spec.ipFamilies[0]",
       message: "Service \"web\" is invalid: spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"),
   ]
 
@@ -113,7 +127,9 @@ import Wire
       #expect(apply?.code == 415)
       var options = ListOptions(fieldSelector: "spec.x=1")
       let field = await #expect(throws: APIError.self) { try await test.admin.list(.configMaps, namespace: "default", options) }
-      #expect(field?.message.hasSuffix("\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"") == true)
+      #expect(
+        field?.message.hasSuffix("\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"") == true
+      )
       options = ListOptions(resourceVersion: "99999999999")
       let future = await #expect(throws: APIError.self) { try await test.admin.list(.configMaps, namespace: "default", options) }
       #expect(future?.reason == .timeout && future?.causes.first?.reason == "ResourceVersionTooLarge")
@@ -123,7 +139,8 @@ import Wire
       #expect(rename?.message == "the name of the object (b) does not match the name on the URL (a)")
       let born = await #expect(throws: APIError.self) {
         try await test.admin.patch(
-          .configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["creationTimestamp": "2020-01-01T00:00:00Z"]]), WriteOptions())
+          .configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["creationTimestamp": "2020-01-01T00:00:00Z"]]),
+          WriteOptions())
       }
       #expect(born?.causes.first?.field == "metadata.creationTimestamp")
     }

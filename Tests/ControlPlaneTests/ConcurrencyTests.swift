@@ -20,7 +20,8 @@ import Wire
   func optimisticLock() async throws {
     try await TestPlane.with { test in
       let key = ObjectKey(namespace: "default", name: "a")
-      var first = try await test.admin.create(.configMaps, namespace: "default", body: ["metadata": ["name": "a"]], WriteOptions()).value
+      var first = try await test.admin.create(.configMaps, namespace: "default", body: ["metadata": ["name": "a"]], WriteOptions())
+        .value
       _ = try await test.admin.patch(.configMaps, key, subresource: nil, Patch(.merge, ["data": ["a": "1"]]), WriteOptions())
       first["data"]["a"] = "2"
       await #expect(throws: APIError.conflict(GroupResource(resource: "configmaps"), "a", APIError.objectModified)) {
@@ -36,7 +37,9 @@ import Wire
       let services = (0..<60).map { i -> Operation in
         .create(
           .services, namespace: "default",
-          body: ["metadata": ["name": .string("s\(i)")], "spec": ["type": "NodePort", "ports": [["port": 80]], "selector": ["a": "b"]]])
+          body: [
+            "metadata": ["name": .string("s\(i)")], "spec": ["type": "NodePort", "ports": [["port": 80]], "selector": ["a": "b"]],
+          ])
       }
       var addresses: Set<String> = []
       var ports: Set<Int64> = []
@@ -49,7 +52,8 @@ import Wire
       let taken = try #require(addresses.first)
       let error = await #expect(throws: APIError.self) {
         try await test.admin.create(
-          .services, namespace: "default", body: ["metadata": ["name": "x"], "spec": ["clusterIP": .string(taken), "ports": [["port": 80]]]], WriteOptions())
+          .services, namespace: "default",
+          body: ["metadata": ["name": "x"], "spec": ["clusterIP": .string(taken), "ports": [["port": 80]]]], WriteOptions())
       }
       #expect(error?.message.contains("failed to allocate IP \(taken): provided IP is already allocated") == true)
     }
@@ -60,7 +64,8 @@ import Wire
     try await TestPlane.with { test in
       let quotas = GroupVersionResource(resource: "resourcequotas")
       _ = try await test.admin.create(
-        quotas, namespace: "default", body: ["metadata": ["name": "q"], "spec": ["hard": ["pods": "5", "limits.cpu": "2"]]], WriteOptions())
+        quotas, namespace: "default", body: ["metadata": ["name": "q"], "spec": ["hard": ["pods": "5", "limits.cpu": "2"]]],
+        WriteOptions())
       func pod(_ name: String, cpu: String) -> Value {
         var pod = TestPlane.pod(name)
         pod["spec"]["containers"] = [["name": "c", "image": "x", "resources": ["limits": ["cpu": .string(cpu), "memory": "1Mi"]]]]
@@ -81,7 +86,9 @@ import Wire
       let big = await #expect(throws: APIError.self) {
         try await test.admin.create(.pods, namespace: "default", body: pod("big", cpu: "3"), WriteOptions())
       }
-      #expect(big?.message == "pods \"big\" is forbidden: exceeded quota: q, requested: limits.cpu=3, used: limits.cpu=400m, limited: limits.cpu=2")
+      #expect(
+        big?.message
+          == "pods \"big\" is forbidden: exceeded quota: q, requested: limits.cpu=3, used: limits.cpu=400m, limited: limits.cpu=2")
       _ = try await test.admin.create(.pods, namespace: "default", body: pod("late", cpu: "100m"), WriteOptions())
     }
   }

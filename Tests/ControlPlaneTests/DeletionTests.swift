@@ -15,7 +15,9 @@ import Wire
       _ = try await test.admin.create(.pods, namespace: "default", body: TestPlane.pod("a"), WriteOptions())
       _ = await test.admin.submit([.bind(pod: Self.key, uid: "", node: "n1")])
       #expect(grace(try #require(try await test.admin.delete(.pods, Self.key, DeleteOptions(gracePeriodSeconds: 60))).value) == 60)
-      #expect(grace(try #require(try await test.admin.delete(.pods, Self.key, DeleteOptions())).value) == 60, "the default does not shorten")
+      #expect(
+        grace(try #require(try await test.admin.delete(.pods, Self.key, DeleteOptions())).value) == 60,
+        "the default does not shorten")
       #expect(grace(try #require(try await test.admin.delete(.pods, Self.key, DeleteOptions(gracePeriodSeconds: 90))).value) == 60)
       _ = try await test.admin.patch(
         .pods, Self.key, subresource: "status", Patch(.merge, ["status": ["phase": "Succeeded"]]), WriteOptions())
@@ -29,12 +31,14 @@ import Wire
 
   @Test(
     "propagation becomes a finalizer; jobs keep their pods unless told otherwise",
-    arguments: [(.foreground, ["foregroundDeletion"]), (.orphan, ["orphan"]), (nil, ["orphan"])] as [(DeleteOptions.Propagation?, [Value])])
+    arguments: [(.foreground, ["foregroundDeletion"]), (.orphan, ["orphan"]), (nil, ["orphan"])]
+      as [(DeleteOptions.Propagation?, [Value])])
   func propagation(asked: DeleteOptions.Propagation?, finalizers: [Value]) async throws {
     try await TestPlane.with { test in
       let jobs = GroupVersionResource(group: "batch", resource: "jobs")
       let job: Value = [
-        "metadata": ["name": "a"], "spec": ["template": ["spec": ["restartPolicy": "Never", "containers": [["name": "c", "image": "x"]]]]],
+        "metadata": ["name": "a"],
+        "spec": ["template": ["spec": ["restartPolicy": "Never", "containers": [["name": "c", "image": "x"]]]]],
       ]
       _ = try await test.admin.create(jobs, namespace: "default", body: job, WriteOptions())
       let marked = try #require(try await test.admin.delete(jobs, Self.key, DeleteOptions(propagation: asked))).value
@@ -46,11 +50,13 @@ import Wire
   @Test("while it is deleted an object takes no new finalizer; a namespace in use is Terminating and takes nothing new")
   func held() async throws {
     try await TestPlane.with { test in
-      _ = try await test.admin.create(.configMaps, namespace: "default", body: ["metadata": ["name": "a", "finalizers": ["x.io/a"]]], WriteOptions())
+      _ = try await test.admin.create(
+        .configMaps, namespace: "default", body: ["metadata": ["name": "a", "finalizers": ["x.io/a"]]], WriteOptions())
       try await test.admin.delete(.configMaps, Self.key, DeleteOptions())
       let error = await #expect(throws: APIError.self) {
         try await test.admin.patch(
-          .configMaps, Self.key, subresource: nil, Patch(.merge, ["metadata": ["finalizers": ["x.io/a", "x.io/b"]]]), WriteOptions())
+          .configMaps, Self.key, subresource: nil, Patch(.merge, ["metadata": ["finalizers": ["x.io/a", "x.io/b"]]]), WriteOptions()
+        )
       }
       #expect(error?.reason == .invalid && error?.causes.first?.field == "metadata.finalizers")
 
@@ -60,7 +66,9 @@ import Wire
       let refused = await #expect(throws: APIError.self) {
         try await test.admin.create(.configMaps, namespace: "shop", body: ["metadata": ["name": "c"]], WriteOptions())
       }
-      #expect(refused?.message == "configmaps \"c\" is forbidden: unable to create new content in namespace shop because it is being terminated")
+      #expect(
+        refused?.message
+          == "configmaps \"c\" is forbidden: unable to create new content in namespace shop because it is being terminated")
       #expect(refused?.causes.first?.reason == "NamespaceTerminating")
       await #expect(throws: APIError.self) { try await test.admin.delete(.namespaces, ObjectKey(name: "default"), DeleteOptions()) }
     }

@@ -60,14 +60,21 @@ struct TestPlane {
   @Test("services get addresses and ports, which are free again when the service is gone")
   func allocation() async throws {
     try await TestPlane.with { test in
-      let body: Value = ["metadata": ["name": "web"], "spec": ["type": "NodePort", "ports": [["port": 80, "nodePort": 30080]], "selector": ["app": "a"]]]
+      let body: Value = [
+        "metadata": ["name": "web"],
+        "spec": ["type": "NodePort", "ports": [["port": 80, "nodePort": 30080]], "selector": ["app": "a"]],
+      ]
       let service = try await test.admin.create(.services, namespace: "default", body: body, WriteOptions()).value
       #expect(service["spec"]["clusterIP"].string?.hasPrefix("10.") == true)
       #expect(service["spec"]["ipFamilies"] == ["IPv4"])
       var other = body
       other["metadata"]["name"] = "web2"
-      let error = await #expect(throws: APIError.self) { try await test.admin.create(.services, namespace: "default", body: other, WriteOptions()) }
-      #expect(error?.message == "Service \"web2\" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated")
+      let error = await #expect(throws: APIError.self) {
+        try await test.admin.create(.services, namespace: "default", body: other, WriteOptions())
+      }
+      #expect(
+        error?.message
+          == "Service \"web2\" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated")
       try await test.admin.delete(.services, ObjectKey(namespace: "default", name: "web"), DeleteOptions())
       _ = try await test.admin.create(.services, namespace: "default", body: other, WriteOptions())
     }
@@ -79,11 +86,15 @@ struct TestPlane {
       let key = ObjectKey(namespace: "default", name: "d")
       let body: Value = [
         "metadata": ["name": "d"],
-        "spec": ["selector": ["matchLabels": ["a": "b"]], "template": ["metadata": ["labels": ["a": "b"]], "spec": ["containers": [["name": "c", "image": "x"]]]]],
+        "spec": [
+          "selector": ["matchLabels": ["a": "b"]],
+          "template": ["metadata": ["labels": ["a": "b"]], "spec": ["containers": [["name": "c", "image": "x"]]]],
+        ],
       ]
       _ = try await test.admin.create(.deployments, namespace: "default", body: body, WriteOptions())
       var patched = try await test.admin.patch(
-        .deployments, key, subresource: "status", Patch(.merge, ["status": ["replicas": 3], "spec": ["replicas": 9]]), WriteOptions()
+        .deployments, key, subresource: "status", Patch(.merge, ["status": ["replicas": 3], "spec": ["replicas": 9]]),
+        WriteOptions()
       ).value
       #expect(patched["status"]["replicas"] == 3 && patched["spec"]["replicas"] == 1 && patched["metadata"]["generation"] == 1)
       patched = try await test.admin.patch(
@@ -91,7 +102,8 @@ struct TestPlane {
       ).value
       #expect(patched["status"]["replicas"] == 3 && patched["spec"]["replicas"] == 4 && patched["metadata"]["generation"] == 2)
       let before = patched["metadata"]["resourceVersion"]
-      let same = try await test.admin.patch(.deployments, key, subresource: nil, Patch(.merge, ["spec": ["replicas": 4]]), WriteOptions())
+      let same = try await test.admin.patch(
+        .deployments, key, subresource: nil, Patch(.merge, ["spec": ["replicas": 4]]), WriteOptions())
       #expect(same.value["metadata"]["resourceVersion"] == before, "equal bytes are no write")
     }
   }
@@ -106,7 +118,9 @@ struct TestPlane {
       let marked = try #require(try await test.admin.delete(.pods, key, DeleteOptions())).value
       #expect(marked["metadata"]["deletionGracePeriodSeconds"] == 30)
       let uid = marked["metadata"]["uid"].string
-      await #expect(throws: APIError.self) { try await test.admin.delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0, preconditionUID: "other")) }
+      await #expect(throws: APIError.self) {
+        try await test.admin.delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0, preconditionUID: "other"))
+      }
       let gone = try await test.admin.delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0, preconditionUID: uid))
       #expect(gone == nil)
       await #expect(throws: APIError.notFound(GroupResource(resource: "pods"), "a")) { try await test.admin.get(.pods, key) }
@@ -114,7 +128,8 @@ struct TestPlane {
       _ = try await test.admin.create(.configMaps, namespace: "default", body: config, WriteOptions())
       let held = ObjectKey(namespace: "default", name: "held")
       #expect(try await test.admin.delete(.configMaps, held, DeleteOptions()) != nil)
-      _ = try await test.admin.patch(.configMaps, held, subresource: nil, Patch(.merge, ["metadata": ["finalizers": nil]]), WriteOptions())
+      _ = try await test.admin.patch(
+        .configMaps, held, subresource: nil, Patch(.merge, ["metadata": ["finalizers": nil]]), WriteOptions())
       await #expect(throws: APIError.self) { try await test.admin.get(.configMaps, held) }
     }
   }
@@ -123,12 +138,15 @@ struct TestPlane {
   func watch() async throws {
     try await TestPlane.with { test in
       let list = try await test.admin.list(.configMaps, namespace: "default", ListOptions())
-      let stream = try await test.admin.watch(.configMaps, namespace: "default", ListOptions(labelSelector: "keep=yes", resourceVersion: String(list.revision)))
+      let stream = try await test.admin.watch(
+        .configMaps, namespace: "default", ListOptions(labelSelector: "keep=yes", resourceVersion: String(list.revision)))
       let key = ObjectKey(namespace: "default", name: "w")
       _ = try await test.admin.create(.configMaps, namespace: "default", body: ["metadata": ["name": "other"]], WriteOptions())
-      _ = try await test.admin.create(.configMaps, namespace: "default", body: ["metadata": ["name": "w", "labels": ["keep": "yes"]]], WriteOptions())
+      _ = try await test.admin.create(
+        .configMaps, namespace: "default", body: ["metadata": ["name": "w", "labels": ["keep": "yes"]]], WriteOptions())
       _ = try await test.admin.patch(.configMaps, key, subresource: nil, Patch(.merge, ["data": ["a": "1"]]), WriteOptions())
-      _ = try await test.admin.patch(.configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["keep": "no"]]]), WriteOptions())
+      _ = try await test.admin.patch(
+        .configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["keep": "no"]]]), WriteOptions())
       var seen: [String] = []
       loop: for await batch in stream {
         for event in batch {
@@ -153,7 +171,9 @@ struct TestPlane {
     try await TestPlane.with { test in
       let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:authenticated"]))
       let error = await #expect(throws: APIError.self) { try await jane.list(.pods, namespace: "default", ListOptions()) }
-      #expect(error?.message == "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
+      #expect(
+        error?.message
+          == "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
       _ = try await test.admin.create(
         .roleBindings, namespace: "default",
         body: [
@@ -171,9 +191,12 @@ struct TestPlane {
     try await TestPlane.with { test in
       let node = test.plane.client(as: .node("n1"))
       _ = try await node.create(.nodes, namespace: "", body: ["metadata": ["name": "n1"]], WriteOptions())
-      await #expect(throws: APIError.self) { try await node.create(.nodes, namespace: "", body: ["metadata": ["name": "n2"]], WriteOptions()) }
+      await #expect(throws: APIError.self) {
+        try await node.create(.nodes, namespace: "", body: ["metadata": ["name": "n2"]], WriteOptions())
+      }
       for name in ["mine", "other"] {
-        _ = try await test.admin.create(.secrets, namespace: "default", body: ["metadata": ["name": .string(name)], "stringData": ["k": "v"]], WriteOptions())
+        _ = try await test.admin.create(
+          .secrets, namespace: "default", body: ["metadata": ["name": .string(name)], "stringData": ["k": "v"]], WriteOptions())
       }
       var pod = TestPlane.pod("a")
       pod["spec"]["volumes"] = [["name": "s", "secret": ["secretName": "mine"]]]
@@ -192,7 +215,8 @@ struct TestPlane {
       let account = ObjectKey(namespace: "default", name: "default")
       _ = try await test.admin.create(.pods, namespace: "default", body: TestPlane.pod("a"), WriteOptions())
       let answer = try await test.admin.createSubresource(
-        .serviceAccounts, account, subresource: "token", body: ["spec": ["boundObjectRef": ["kind": "Pod", "name": "a"]]], WriteOptions())
+        .serviceAccounts, account, subresource: "token", body: ["spec": ["boundObjectRef": ["kind": "Pod", "name": "a"]]],
+        WriteOptions())
       let token = try #require(answer["status"]["token"].string)
       #expect(try test.plane.authenticate(AuthenticationInput(bearerToken: token)).name == "system:serviceaccount:default:default")
       #expect(throws: APIError.self) { try test.plane.authenticate(AuthenticationInput(bearerToken: token + "x")) }

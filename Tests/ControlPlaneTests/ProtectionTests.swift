@@ -25,13 +25,16 @@ import Wire
     try await TestPlane.with { test in
       for (resource, text) in [(GroupVersionResource.secrets, "open-sesame"), (.configMaps, "plain-words")] {
         let field = resource == .secrets ? "stringData" : "data"
-        _ = try await test.admin.create(resource, namespace: "default", body: ["metadata": ["name": "a"], field: ["k": .string(text)]], WriteOptions())
+        _ = try await test.admin.create(
+          resource, namespace: "default", body: ["metadata": ["name": "a"], field: ["k": .string(text)]], WriteOptions())
       }
       let bytes = contents("\(test.directory)/state.db") + contents("\(test.directory)/state.db-wal")
       func holds(_ text: String) -> Bool { String(decoding: bytes, as: UTF8.self).contains(text) }
       #expect(holds("plain-words"))
       #expect(!holds("open-sesame") && !holds(Base64.encode("open-sesame".utf8)))
-      #expect(try await test.admin.get(.secrets, ObjectKey(namespace: "default", name: "a")).value["data"]["k"].string == Base64.encode("open-sesame".utf8))
+      #expect(
+        try await test.admin.get(.secrets, ObjectKey(namespace: "default", name: "a")).value["data"]["k"].string
+          == Base64.encode("open-sesame".utf8))
     }
   }
 
@@ -45,8 +48,11 @@ import Wire
         rmdir(directory)
       }
       let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:masters"]))
-      _ = try await jane.create(.secrets, namespace: "default", body: ["metadata": ["name": "a"], "stringData": ["k": "hidden-words"]], WriteOptions())
-      await #expect(throws: APIError.self) { try await jane.create(.secrets, namespace: "default", body: ["metadata": ["name": "a"]], WriteOptions()) }
+      _ = try await jane.create(
+        .secrets, namespace: "default", body: ["metadata": ["name": "a"], "stringData": ["k": "hidden-words"]], WriteOptions())
+      await #expect(throws: APIError.self) {
+        try await jane.create(.secrets, namespace: "default", body: ["metadata": ["name": "a"]], WriteOptions())
+      }
       try await jane.delete(.secrets, ObjectKey(namespace: "default", name: "a"), DeleteOptions())
       let text = String(decoding: contents("\(directory)/audit.log"), as: UTF8.self)
       let events = try text.split(separator: "\n").map { try Value(json: Array($0.utf8)) }
@@ -87,7 +93,8 @@ import Wire
       let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", resource: "roles")
       func role(_ name: String, _ rules: Value) -> Value { ["metadata": ["name": .string(name)], "rules": rules] }
       let mine: Value = [
-        ["apiGroups": [""], "resources": ["pods"], "verbs": ["get"]], ["apiGroups": [""], "resources": ["pods"], "verbs": ["list"]],
+        ["apiGroups": [""], "resources": ["pods"], "verbs": ["get"]],
+        ["apiGroups": [""], "resources": ["pods"], "verbs": ["list"]],
         ["apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create"]],
       ]
       _ = try await test.admin.create(roles, namespace: "default", body: role("mine", mine), WriteOptions())
@@ -99,9 +106,12 @@ import Wire
         ], WriteOptions())
       let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:authenticated"]))
       _ = try await jane.create(
-        roles, namespace: "default", body: role("ok", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]]]), WriteOptions())
+        roles, namespace: "default", body: role("ok", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]]]),
+        WriteOptions())
       let error = await #expect(throws: APIError.self) {
-        try await jane.create(roles, namespace: "default", body: role("no", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]]]), WriteOptions())
+        try await jane.create(
+          roles, namespace: "default", body: role("no", [["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]]]),
+          WriteOptions())
       }
       #expect(
         error?.message
@@ -109,12 +119,15 @@ import Wire
       )
       func bind(_ kind: String, _ name: String) -> Value {
         [
-          "metadata": ["name": .string("to-\(name)")], "roleRef": ["kind": .string(kind), "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"],
+          "metadata": ["name": .string("to-\(name)")],
+          "roleRef": ["kind": .string(kind), "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"],
           "subjects": [["kind": "User", "name": "joe", "apiGroup": "rbac.authorization.k8s.io"]],
         ]
       }
       _ = try await jane.create(.roleBindings, namespace: "default", body: bind("Role", "ok"), WriteOptions())
-      await #expect(throws: APIError.self) { try await jane.create(.roleBindings, namespace: "default", body: bind("ClusterRole", "edit"), WriteOptions()) }
+      await #expect(throws: APIError.self) {
+        try await jane.create(.roleBindings, namespace: "default", body: bind("ClusterRole", "edit"), WriteOptions())
+      }
       await #expect(throws: APIError.notFound(GroupResource(group: "rbac.authorization.k8s.io", resource: "roles"), "gone")) {
         try await jane.create(.roleBindings, namespace: "default", body: bind("Role", "gone"), WriteOptions())
       }
@@ -126,18 +139,26 @@ import Wire
     try await TestPlane.with { test in
       let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", resource: "clusterroles")
       _ = try await test.admin.create(
-        roles, namespace: "", body: ["metadata": ["name": "updater"], "rules": [["apiGroups": [""], "resources": ["services"], "verbs": ["update"]]]], WriteOptions())
+        roles, namespace: "",
+        body: ["metadata": ["name": "updater"], "rules": [["apiGroups": [""], "resources": ["services"], "verbs": ["update"]]]],
+        WriteOptions())
       _ = try await test.admin.create(
         .clusterRoleBindings, namespace: "",
         body: [
-          "metadata": ["name": "b"], "roleRef": ["kind": "ClusterRole", "name": "updater", "apiGroup": "rbac.authorization.k8s.io"],
+          "metadata": ["name": "b"],
+          "roleRef": ["kind": "ClusterRole", "name": "updater", "apiGroup": "rbac.authorization.k8s.io"],
           "subjects": [["kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"]],
         ], WriteOptions())
       let jane = test.plane.client(as: Identity(name: "jane", groups: ["system:authenticated"]))
       let body: Value = ["metadata": ["name": "s"], "spec": ["ports": [["port": 80]], "selector": ["a": "b"]]]
       let key = ObjectKey(namespace: "default", name: "s")
-      let error = await #expect(throws: APIError.self) { try await jane.update(.services, key, subresource: nil, body: body, WriteOptions()) }
-      #expect(error?.message == "services \"s\" is forbidden: User \"jane\" cannot create resource \"services\" in API group \"\" in the namespace \"default\"")
+      let error = await #expect(throws: APIError.self) {
+        try await jane.update(.services, key, subresource: nil, body: body, WriteOptions())
+      }
+      #expect(
+        error?.message
+          == "services \"s\" is forbidden: User \"jane\" cannot create resource \"services\" in API group \"\" in the namespace \"default\""
+      )
       _ = try await test.admin.update(.services, key, subresource: nil, body: body, WriteOptions())
     }
   }
@@ -167,7 +188,10 @@ import Wire
 
   @Test(
     "a node's selectors must name it and nothing else",
-    arguments: [("metadata.name=n1", true), ("metadata.name=n10", false), ("metadata.name!=n1", false), ("", false), ("spec.unschedulable=false,metadata.name=n1", true)])
+    arguments: [
+      ("metadata.name=n1", true), ("metadata.name=n10", false), ("metadata.name!=n1", false), ("", false),
+      ("spec.unschedulable=false,metadata.name=n1", true),
+    ])
   func nodeSelectors(selector: String, isAllowed: Bool) async throws {
     try await TestPlane.with { test in
       let attributes = RequestAttributes(user: .node("n1"), verb: "list", resource: "nodes", fieldSelector: selector)

@@ -39,15 +39,19 @@ enum NamespaceLifecycle {
     guard namespace.withView({ !$0["metadata"]["deletionTimestamp"].isNull }) else { return }
     let resource = context.kind.gvr.groupResource
     let why = "unable to create new content in namespace \(name) because it is being terminated"
-    var error = APIError(.forbidden, resource, context.request.key.name, "\(resource) \"\(context.request.key.name)\" is forbidden: \(why)")
-    error.causes = [.init(reason: "NamespaceTerminating", message: "namespace \(name) is being terminated", field: "metadata.namespace")]
+    var error = APIError(
+      .forbidden, resource, context.request.key.name, "\(resource) \"\(context.request.key.name)\" is forbidden: \(why)")
+    error.causes = [
+      .init(reason: "NamespaceTerminating", message: "namespace \(name) is being terminated", field: "metadata.namespace")
+    ]
     throw error
   }
 
   static func admitDeletion(_ object: EncodedObject, _ context: WriteContext) throws(APIError) {
     guard context.kind.typeName == "core/v1.Namespace", immortal.contains(object.key.name) else { return }
     throw APIError(
-      .forbidden, context.kind.gvr.groupResource, object.key.name, "namespaces \"\(object.key.name)\" is forbidden: this namespace may not be deleted")
+      .forbidden, context.kind.gvr.groupResource, object.key.name,
+      "namespaces \"\(object.key.name)\" is forbidden: this namespace may not be deleted")
   }
 }
 
@@ -57,15 +61,19 @@ enum NodeRestriction {
     guard let node = NodeAuthorizer.nodeName(context.request.identity) else { return }
     let name = object["metadata"]["name"].string ?? ""
     switch context.kind.typeName {
-    case "core/v1.Node" where name != node: throw refusal(context, name, "node \"\(node)\" is not allowed to modify node \"\(name)\"")
+    case "core/v1.Node" where name != node:
+      throw refusal(context, name, "node \"\(node)\" is not allowed to modify node \"\(name)\"")
     case "core/v1.Node":
       let changed = Set((object["spec"]["taints"].array ?? []).map(\.json)) != Set((old?["spec"]["taints"].array ?? []).map(\.json))
-      if old != nil, context.request.subresource == nil, changed { throw refusal(context, name, "node \"\(node)\" is not allowed to modify taints") }
+      if old != nil, context.request.subresource == nil, changed {
+        throw refusal(context, name, "node \"\(node)\" is not allowed to modify taints")
+      }
     case "coordination/v1.Lease" where context.request.key.namespace != "kube-node-lease" || name != node:
       throw refusal(context, name, "can only access node lease with the same name as the requesting node")
     case "core/v1.Pod" where (old ?? object)["spec"]["nodeName"].string != node:
       throw refusal(context, name, "node \"\(node)\" can only update pods that are assigned to it")
-    case "core/v1.Pod" where old != nil && context.request.subresource == "status" && object["metadata"]["labels"] != old?["metadata"]["labels"]:
+    case "core/v1.Pod"
+    where old != nil && context.request.subresource == "status" && object["metadata"]["labels"] != old?["metadata"]["labels"]:
       throw refusal(context, name, "node \"\(node)\" cannot update labels through pod status")
     default: break
     }
@@ -79,10 +87,16 @@ enum NodeRestriction {
       APIError(.forbidden, resource, account.name, "serviceaccounts \"\(account.name)\" is forbidden: \(why)")
     }
     let bound = body["spec"]["boundObjectRef"]
-    guard bound["kind"].string == "Pod", let name = bound["name"].string, !name.isEmpty else { throw refusal("node requested token not bound to a pod") }
-    guard let uid = bound["uid"].string, !uid.isEmpty else { throw refusal("node requested token with a pod binding without a uid") }
+    guard bound["kind"].string == "Pod", let name = bound["name"].string, !name.isEmpty else {
+      throw refusal("node requested token not bound to a pod")
+    }
+    guard let uid = bound["uid"].string, !uid.isEmpty else {
+      throw refusal("node requested token with a pod binding without a uid")
+    }
     let pods = GroupResource(resource: "pods")
-    guard let pod = cache.resource(pods).get(ObjectKey(namespace: account.namespace, name: name)) else { throw .notFound(pods, name) }
+    guard let pod = cache.resource(pods).get(ObjectKey(namespace: account.namespace, name: name)) else {
+      throw .notFound(pods, name)
+    }
     guard pod.uid == uid else { throw refusal("the UID in the bound object reference (\(uid)) does not match the UID in record") }
     let (assigned, uses) = pod.withView { ($0["spec"]["nodeName"].string, $0["spec"]["serviceAccountName"].string ?? "default") }
     guard assigned == node else { throw refusal("node requested token bound to a pod scheduled on a different node") }
@@ -116,7 +130,9 @@ enum DefaultTolerations {
         return (other == key || other.isEmpty) && (effect == "NoExecute" || effect.isEmpty)
       }
       if !isTolerated {
-        object["spec"]["tolerations"].append(["key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300])
+        object["spec"]["tolerations"].append([
+          "key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
+        ])
       }
     }
   }
@@ -129,7 +145,8 @@ enum PriorityAdmission {
     let name = object["metadata"]["name"].string ?? ""
     throw APIError(
       .forbidden, context.kind.gvr.groupResource, name,
-      "pods \"\(name)\" is forbidden: the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller computed \(computed) from the given PriorityClass name")
+      "pods \"\(name)\" is forbidden: the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller computed \(computed) from the given PriorityClass name"
+    )
   }
 
   static func admit(_ object: inout Value, _ context: WriteContext) throws(APIError) {

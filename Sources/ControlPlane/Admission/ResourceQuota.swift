@@ -50,17 +50,23 @@ enum ResourceQuotaAdmission {
     }
     guard !missing.isEmpty else { return }
     let names = (object["spec"]["containers"].array ?? []).compactMap { $0["name"].string }
-    throw forbidden(object, context, "failed quota: \(quota.name): must specify \(missing.map { "\($0) for: \(names.joined(separator: ","))" }.joined(separator: "; "))")
+    throw forbidden(
+      object, context,
+      "failed quota: \(quota.name): must specify \(missing.map { "\($0) for: \(names.joined(separator: ","))" }.joined(separator: "; "))"
+    )
   }
 
   private static func refusal(
-    _ quota: QuotaUsage.Quota, _ exceeded: [String], _ added: [String: Quantity], _ before: [String: Quantity], _ used: [String: Quantity], _ object: Value,
+    _ quota: QuotaUsage.Quota, _ exceeded: [String], _ added: [String: Quantity], _ before: [String: Quantity],
+    _ used: [String: Quantity], _ object: Value,
     _ context: WriteContext
   ) -> APIError {
     func list(_ values: (String) -> Quantity) -> String { exceeded.map { "\($0)=\(values($0))" }.joined(separator: ",") }
     let requested = list { (added[$0] ?? .zero) - (before[$0] ?? .zero) }
     return forbidden(
-      object, context, "exceeded quota: \(quota.name), requested: \(requested), used: \(list { used[$0] ?? .zero }), limited: \(list { quota.hard[$0] ?? .zero })")
+      object, context,
+      "exceeded quota: \(quota.name), requested: \(requested), used: \(list { used[$0] ?? .zero }), limited: \(list { quota.hard[$0] ?? .zero })"
+    )
   }
 
   private static func forbidden(_ object: Value, _ context: WriteContext, _ why: String) -> APIError {
@@ -137,7 +143,8 @@ enum QuotaUsage {
   }
 
   static func quotas(in namespace: String, _ cache: Cache) -> [Quota] {
-    var iterator = cache.resource(GroupResource(resource: "resourcequotas")).snapshot(revision: 0).tree.iterate(namespace: namespace)
+    var iterator = cache.resource(GroupResource(resource: "resourcequotas")).snapshot(revision: 0).tree.iterate(
+      namespace: namespace)
     var quotas: [Quota] = []
     while let entry = iterator.next() {
       entry.object.withView { view in
@@ -152,7 +159,10 @@ enum QuotaUsage {
   }
 
   static func isCompute(_ name: String) -> Bool {
-    ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.ephemeral-storage", "limits.ephemeral-storage"].contains(name)
+    [
+      "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.ephemeral-storage",
+      "limits.ephemeral-storage",
+    ].contains(name)
   }
 
   /// Where a container says it: `limits.cpu` → ("limits", "cpu").
@@ -201,7 +211,9 @@ enum QuotaUsage {
     }
     for container in spec["initContainers"].array ?? [] {
       for member in container["resources"][section].object?.members ?? [] {
-        if let quantity = member.value.string.flatMap({ Quantity($0) }), quantity > sum[member.key] ?? .zero { sum[member.key] = quantity }
+        if let quantity = member.value.string.flatMap({ Quantity($0) }), quantity > sum[member.key] ?? .zero {
+          sum[member.key] = quantity
+        }
       }
     }
     for (resource, quantity) in sum {
@@ -230,7 +242,8 @@ enum QuotaUsage {
     for name in names {
       if name.hasPrefix("count/") {
         let parts = name.dropFirst(6).split(separator: ".", maxSplits: 1)
-        resources.insert(GroupResource(group: parts.count > 1 ? String(parts[1]) : "", resource: parts.first.map(String.init) ?? ""))
+        resources.insert(
+          GroupResource(group: parts.count > 1 ? String(parts[1]) : "", resource: parts.first.map(String.init) ?? ""))
       } else if name.hasPrefix("services") {
         resources.insert(GroupResource(resource: "services"))
       } else if name == "requests.storage" || name == "persistentvolumeclaims" {

@@ -11,7 +11,10 @@ enum ServiceAccountAdmission {
     // A pod that a node mirrors from a file has no account.
     if object["metadata"]["annotations"]["kubernetes.io/config.mirror"].string != nil { return }
     var spec = object["spec"]
-    let name = spec["serviceAccountName"].string.flatMap { $0.isEmpty ? nil : $0 } ?? spec["serviceAccount"].string.flatMap { $0.isEmpty ? nil : $0 } ?? "default"
+    let name =
+      spec["serviceAccountName"].string.flatMap { $0.isEmpty ? nil : $0 } ?? spec["serviceAccount"].string.flatMap {
+        $0.isEmpty ? nil : $0
+      } ?? "default"
     spec["serviceAccountName"] = .string(name)
     spec["serviceAccount"] = .string(name)
     let namespace = context.request.key.namespace
@@ -19,7 +22,8 @@ enum ServiceAccountAdmission {
     guard let account = context.object(resource, ObjectKey(namespace: namespace, name: name)) else {
       throw APIError(
         .forbidden, context.kind.gvr.groupResource, object["metadata"]["name"].string ?? "",
-        "pods \"\(object["metadata"]["name"].string ?? "")\" is forbidden: error looking up service account \(namespace)/\(name): serviceaccount \"\(name)\" not found")
+        "pods \"\(object["metadata"]["name"].string ?? "")\" is forbidden: error looking up service account \(namespace)/\(name): serviceaccount \"\(name)\" not found"
+      )
     }
     let (automount, pullSecrets) = account.withView { ($0["automountServiceAccountToken"].bool, $0["imagePullSecrets"].value) }
     if spec["imagePullSecrets"].isNull, !pullSecrets.isNull { spec["imagePullSecrets"] = pullSecrets }
@@ -48,7 +52,9 @@ enum ServiceAccountAdmission {
         "sources": [
           ["serviceAccountToken": ["expirationSeconds": 3607, "path": "token"]],
           ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
-          ["downwardAPI": ["items": [["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]]]],
+          [
+            "downwardAPI": ["items": [["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]]]
+          ],
         ], "defaultMode": 420,
       ],
     ])
@@ -92,13 +98,17 @@ enum LimitRanger {
         for member in limit["max"].object?.members ?? [] {
           guard let bound = member.value.string.flatMap({ Quantity($0) }) else { continue }
           let given = container["resources"]["limits"][member.key].string.flatMap { Quantity($0) }
-          if let given, given > bound { faults.append("maximum \(member.key) usage per Container is \(bound), but limit is \(given)") }
+          if let given, given > bound {
+            faults.append("maximum \(member.key) usage per Container is \(bound), but limit is \(given)")
+          }
           if given == nil { faults.append("maximum \(member.key) usage per Container is \(bound).  No limit is specified") }
         }
         for member in limit["min"].object?.members ?? [] {
           guard let bound = member.value.string.flatMap({ Quantity($0) }) else { continue }
           let given = container["resources"]["requests"][member.key].string.flatMap { Quantity($0) }
-          if let given, given < bound { faults.append("minimum \(member.key) usage per Container is \(bound), but request is \(given)") }
+          if let given, given < bound {
+            faults.append("minimum \(member.key) usage per Container is \(bound), but request is \(given)")
+          }
           if given == nil { faults.append("minimum \(member.key) usage per Container is \(bound).  No request is specified") }
         }
       }

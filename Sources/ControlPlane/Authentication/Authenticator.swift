@@ -27,7 +27,9 @@ extension ControlPlane {
     if let certificate = input.certificate {
       identity = Identity(name: certificate.name, groups: certificate.groups + ["system:authenticated"])
     } else if let token = input.bearerToken {
-      guard let found = authenticate(token: token, audiences: [tokens.issuer]) else { throw APIError(.unauthorized, "Unauthorized") }
+      guard let found = authenticate(token: token, audiences: [tokens.issuer]) else {
+        throw APIError(.unauthorized, "Unauthorized")
+      }
       identity = found
     }
     guard let other = input.impersonation else { return identity }
@@ -38,7 +40,8 @@ extension ControlPlane {
   func authenticate(token: String, audiences: [String]) -> Identity? {
     guard let payload = tokens.verify(token, audiences: audiences) else { return nil }
     let claims = payload["kubernetes.io"]
-    guard let namespace = claims["namespace"].string, let name = claims["serviceaccount"]["name"].string, let uid = claims["serviceaccount"]["uid"].string,
+    guard let namespace = claims["namespace"].string, let name = claims["serviceaccount"]["name"].string,
+      let uid = claims["serviceaccount"]["uid"].string,
       cache.resource(GroupResource(resource: "serviceaccounts")).get(ObjectKey(namespace: namespace, name: name))?.uid == uid
     else { return nil }
     var identity = Identity.serviceAccount(namespace: namespace, name: name, uid: uid)
@@ -58,15 +61,25 @@ extension ControlPlane {
   private func impersonate(_ other: Identity, by caller: Identity) throws(APIError) -> Identity {
     let account = other.name.split(separator: ":", omittingEmptySubsequences: false)
     if account.count == 4, account[0] == "system", account[1] == "serviceaccount" {
-      try authorize(RequestAttributes(user: caller, verb: "impersonate", resource: "serviceaccounts", namespace: String(account[2]), name: String(account[3])))
+      try authorize(
+        RequestAttributes(
+          user: caller, verb: "impersonate", resource: "serviceaccounts", namespace: String(account[2]), name: String(account[3])))
     } else {
       try authorize(RequestAttributes(user: caller, verb: "impersonate", resource: "users", name: other.name))
     }
-    for group in other.groups { try authorize(RequestAttributes(user: caller, verb: "impersonate", resource: "groups", name: group)) }
-    if !other.uid.isEmpty { try authorize(RequestAttributes(user: caller, verb: "impersonate", group: "authentication.k8s.io", resource: "uids", name: other.uid)) }
+    for group in other.groups {
+      try authorize(RequestAttributes(user: caller, verb: "impersonate", resource: "groups", name: group))
+    }
+    if !other.uid.isEmpty {
+      try authorize(
+        RequestAttributes(user: caller, verb: "impersonate", group: "authentication.k8s.io", resource: "uids", name: other.uid))
+    }
     for (key, values) in other.extra {
       for value in values {
-        try authorize(RequestAttributes(user: caller, verb: "impersonate", group: "authentication.k8s.io", resource: "userextras", subresource: key, name: value))
+        try authorize(
+          RequestAttributes(
+            user: caller, verb: "impersonate", group: "authentication.k8s.io", resource: "userextras", subresource: key, name: value
+          ))
       }
     }
     var identity = other
@@ -92,7 +105,10 @@ extension ControlPlane {
       if kind.kind == "LocalSubjectAccessReview", body["spec"]["resourceAttributes"]["namespace"].string ?? "" != namespace {
         throw .invalid(
           kind, "",
-          [.invalid("spec.resourceAttributes.namespace", body["spec"]["resourceAttributes"]["namespace"], "must match metadata.namespace")])
+          [
+            .invalid(
+              "spec.resourceAttributes.namespace", body["spec"]["resourceAttributes"]["namespace"], "must match metadata.namespace")
+          ])
       }
       let user = try subject(body["spec"], kind)
       answer["status"] = status(decide(try attributes(body["spec"], user: user)))
@@ -114,7 +130,9 @@ extension ControlPlane {
   private func subject(_ spec: Value, _ kind: ResourceKind) throws(APIError) -> Identity {
     let groups = (spec["groups"].array ?? []).compactMap(\.string)
     let name = spec["user"].string ?? ""
-    if name.isEmpty, groups.isEmpty { throw .invalid(kind, "", [.required("spec.user", "at least one of user or group must be specified")]) }
+    if name.isEmpty, groups.isEmpty {
+      throw .invalid(kind, "", [.required("spec.user", "at least one of user or group must be specified")])
+    }
     return Identity(name: name, uid: spec["uid"].string ?? "", groups: groups)
   }
 
@@ -122,8 +140,10 @@ extension ControlPlane {
     let resource = spec["resourceAttributes"]
     if !resource.isNull {
       return RequestAttributes(
-        user: user, verb: resource["verb"].string ?? "", group: resource["group"].string ?? "", resource: resource["resource"].string ?? "",
-        subresource: resource["subresource"].string ?? "", namespace: resource["namespace"].string ?? "", name: resource["name"].string ?? "")
+        user: user, verb: resource["verb"].string ?? "", group: resource["group"].string ?? "",
+        resource: resource["resource"].string ?? "",
+        subresource: resource["subresource"].string ?? "", namespace: resource["namespace"].string ?? "",
+        name: resource["name"].string ?? "")
     }
     let other = spec["nonResourceAttributes"]
     guard let path = other["path"].string else {
@@ -152,7 +172,8 @@ extension ControlPlane {
           if !rule.names.isEmpty { row["resourceNames"] = list(rule.names) }
           return row
         }),
-      "nonResourceRules": .array(rules.filter { !$0.paths.isEmpty }.map { ["verbs": list($0.verbs), "nonResourceURLs": list($0.paths)] }),
+      "nonResourceRules": .array(
+        rules.filter { !$0.paths.isEmpty }.map { ["verbs": list($0.verbs), "nonResourceURLs": list($0.paths)] }),
       "incomplete": false,
     ]
   }

@@ -71,7 +71,9 @@ final class RBAC: Sendable {
       }
       guard groups.contains(a.group) || groups.contains("*") else { return false }
       let full = a.subresource.isEmpty ? a.resource : "\(a.resource)/\(a.subresource)"
-      guard resources.contains(where: { $0 == "*" || $0 == full || !a.subresource.isEmpty && $0 == "*/\(a.subresource)" }) else { return false }
+      guard resources.contains(where: { $0 == "*" || $0 == full || !a.subresource.isEmpty && $0 == "*/\(a.subresource)" }) else {
+        return false
+      }
       return names.isEmpty || names.contains(a.name)
     }
 
@@ -79,14 +81,18 @@ final class RBAC: Sendable {
     var parts: [Rule] {
       if !paths.isEmpty { return verbs.flatMap { verb in paths.map { Rule(verbs: [verb], paths: [$0]) } } }
       return groups.flatMap { group in
-        resources.flatMap { resource in verbs.map { verb in Rule(verbs: [verb], groups: [group], resources: [resource], names: names) } }
+        resources.flatMap { resource in
+          verbs.map { verb in Rule(verbs: [verb], groups: [group], resources: [resource], names: names) }
+        }
       }
     }
 
     /// As upstream prints a rule: `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`.
     var description: String {
       var fields: [String] = []
-      for (name, list) in [("APIGroups", groups), ("NonResourceURLs", paths), ("Resources", resources), ("ResourceNames", names), ("Verbs", verbs)]
+      for (name, list) in [
+        ("APIGroups", groups), ("NonResourceURLs", paths), ("Resources", resources), ("ResourceNames", names), ("Verbs", verbs),
+      ]
       where !list.isEmpty { fields.append("\(name):\(Self.go(list))") }
       return "{\(fields.joined(separator: ", "))}"
     }
@@ -192,7 +198,9 @@ final class RBAC: Sendable {
     for _ in 0..<3 {
       for (name, selectors) in aggregated {
         for (other, labels) in labels where other != name && selectors.contains(where: { $0.matches(labels) }) {
-          for rule in clusterRoles[other] ?? [] where clusterRoles[name]?.contains(rule) != true { clusterRoles[name, default: []].append(rule) }
+          for rule in clusterRoles[other] ?? [] where clusterRoles[name]?.contains(rule) != true {
+            clusterRoles[name, default: []].append(rule)
+          }
         }
       }
     }
@@ -205,7 +213,8 @@ final class RBAC: Sendable {
           let reference = view["roleRef"]["name"].string ?? ""
           let namespace = isCluster ? nil : object.key.namespace
           let rules =
-            view["roleRef"]["kind"].equals("ClusterRole") ? clusterRoles[reference] : roles[ObjectKey(namespace: object.key.namespace, name: reference)]
+            view["roleRef"]["kind"].equals("ClusterRole")
+            ? clusterRoles[reference] : roles[ObjectKey(namespace: object.key.namespace, name: reference)]
           guard let rules else { return }
           let binding = Binding(namespace: namespace, rules: rules)
           view["subjects"].forEach { subject in
@@ -214,7 +223,8 @@ final class RBAC: Sendable {
             case "User": index.byUser[name, default: []].append(binding)
             case "Group": index.byGroup[name, default: []].append(binding)
             case "ServiceAccount":
-              index.byUser["system:serviceaccount:\(subject["namespace"].string ?? object.key.namespace):\(name)", default: []].append(binding)
+              index.byUser["system:serviceaccount:\(subject["namespace"].string ?? object.key.namespace):\(name)", default: []]
+                .append(binding)
             default: break
             }
           }

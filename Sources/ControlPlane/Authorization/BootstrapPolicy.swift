@@ -11,7 +11,9 @@ enum BootstrapPolicy {
     return value
   }
 
-  private static func paths(_ verbs: [String], _ paths: [String]) -> Value { ["verbs": list(verbs), "nonResourceURLs": list(paths)] }
+  private static func paths(_ verbs: [String], _ paths: [String]) -> Value {
+    ["verbs": list(verbs), "nonResourceURLs": list(paths)]
+  }
   private static func list(_ strings: [String]) -> Value { .array(strings.map { .string($0) }) }
 
   private static let events = [rule(["create", "patch", "update"], "", "events.k8s.io", on: ["events"])]
@@ -21,18 +23,23 @@ enum BootstrapPolicy {
       "",
       [
         "bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "namespaces/status", "persistentvolumeclaims",
-        "persistentvolumeclaims/status", "pods", "pods/log", "pods/status", "replicationcontrollers", "replicationcontrollers/scale",
-        "replicationcontrollers/status", "resourcequotas", "resourcequotas/status", "serviceaccounts", "services", "services/status",
+        "persistentvolumeclaims/status", "pods", "pods/log", "pods/status", "replicationcontrollers",
+        "replicationcontrollers/scale",
+        "replicationcontrollers/status", "resourcequotas", "resourcequotas/status", "serviceaccounts", "services",
+        "services/status",
       ]
     ), ("discovery.k8s.io", ["endpointslices"]),
     (
       "apps",
       [
-        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status", "replicasets",
+        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status",
+        "replicasets",
         "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status",
       ]
-    ), ("autoscaling", ["horizontalpodautoscalers", "horizontalpodautoscalers/status"]), ("batch", ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
-    ("policy", ["poddisruptionbudgets", "poddisruptionbudgets/status"]), ("networking.k8s.io", ["ingresses", "ingresses/status", "networkpolicies"]),
+    ), ("autoscaling", ["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
+    ("batch", ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
+    ("policy", ["poddisruptionbudgets", "poddisruptionbudgets/status"]),
+    ("networking.k8s.io", ["ingresses", "ingresses/status", "networkpolicies"]),
     ("events.k8s.io", ["events"]), ("resource.k8s.io", ["resourceclaims", "resourceclaims/status", "resourceclaimtemplates"]),
   ]
 
@@ -47,7 +54,8 @@ enum BootstrapPolicy {
     (
       "apps",
       [
-        "daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets", "statefulsets/scale",
+        "daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale",
+        "statefulsets", "statefulsets/scale",
       ]
     ), ("autoscaling", ["horizontalpodautoscalers"]), ("batch", ["cronjobs", "jobs"]), ("policy", ["poddisruptionbudgets"]),
     ("networking.k8s.io", ["ingresses", "networkpolicies"]), ("resource.k8s.io", ["resourceclaims", "resourceclaimtemplates"]),
@@ -59,14 +67,17 @@ enum BootstrapPolicy {
     (
       "deployment-controller",
       [
-        rule(read + ["update", "patch"], "apps", on: ["deployments"]), rule(["update", "patch"], "apps", on: ["deployments/status", "deployments/finalizers"]),
-        rule(read + ["create", "update", "patch", "delete"], "apps", on: ["replicasets"]), rule(read + ["update", "patch"], "", on: ["pods"]),
+        rule(read + ["update", "patch"], "apps", on: ["deployments"]),
+        rule(["update", "patch"], "apps", on: ["deployments/status", "deployments/finalizers"]),
+        rule(read + ["create", "update", "patch", "delete"], "apps", on: ["replicasets"]),
+        rule(read + ["update", "patch"], "", on: ["pods"]),
       ] + events
     ),
     (
       "replicaset-controller",
       [
-        rule(read + ["update", "patch"], "apps", on: ["replicasets"]), rule(["update", "patch"], "apps", on: ["replicasets/status", "replicasets/finalizers"]),
+        rule(read + ["update", "patch"], "apps", on: ["replicasets"]),
+        rule(["update", "patch"], "apps", on: ["replicasets/status", "replicasets/finalizers"]),
         rule(read + ["create", "delete", "patch", "update"], "", on: ["pods"]),
       ] + events
     ),
@@ -87,30 +98,50 @@ enum BootstrapPolicy {
     (
       "namespace-controller",
       [
-        rule(read + ["delete", "patch", "update"], "", on: ["namespaces"]), rule(["update", "patch"], "", on: ["namespaces/finalize", "namespaces/status"]),
+        rule(read + ["delete", "patch", "update"], "", on: ["namespaces"]),
+        rule(["update", "patch"], "", on: ["namespaces/finalize", "namespaces/status"]),
         rule(["delete", "deletecollection", "get", "list", "patch", "update", "watch"], "*", on: ["*"]),
       ]
     ), ("generic-garbage-collector", [rule(["delete", "get", "list", "patch", "update", "watch"], "*", on: ["*"])] + events),
     (
-      "pod-garbage-collector", [rule(read + ["delete"], "", on: ["pods"]), rule(["update", "patch"], "", on: ["pods/status"]), rule(read, "", on: ["nodes"])]
+      "pod-garbage-collector",
+      [
+        rule(read + ["delete"], "", on: ["pods"]), rule(["update", "patch"], "", on: ["pods/status"]),
+        rule(read, "", on: ["nodes"]),
+      ]
     ),
     (
       "node-controller",
       [
         rule(read + ["delete", "patch", "update"], "", on: ["nodes"]), rule(["patch", "update"], "", on: ["nodes/status"]),
-        rule(read + ["delete", "patch"], "", on: ["pods"]), rule(["patch", "update"], "", on: ["pods/status"]), rule(["create"], "", on: ["pods/eviction"]),
+        rule(read + ["delete", "patch"], "", on: ["pods"]), rule(["patch", "update"], "", on: ["pods/status"]),
+        rule(["create"], "", on: ["pods/eviction"]),
         rule(read, "coordination.k8s.io", on: ["leases"]),
       ] + events
     ),
-    ("service-account-controller", [rule(read, "", on: ["namespaces"]), rule(read + ["create", "patch", "update"], "", on: ["serviceaccounts"])] + events),
-    ("root-ca-cert-publisher", [rule(read, "", on: ["namespaces"]), rule(read + ["create", "update", "patch"], "", on: ["configmaps"])] + events),
-    ("taint-eviction-controller", [rule(read + ["delete"], "", on: ["pods"]), rule(["patch", "update"], "", on: ["pods/status"]), rule(read, "", on: ["nodes"])] + events),
+    (
+      "service-account-controller",
+      [rule(read, "", on: ["namespaces"]), rule(read + ["create", "patch", "update"], "", on: ["serviceaccounts"])] + events
+    ),
+    (
+      "root-ca-cert-publisher",
+      [rule(read, "", on: ["namespaces"]), rule(read + ["create", "update", "patch"], "", on: ["configmaps"])] + events
+    ),
+    (
+      "taint-eviction-controller",
+      [
+        rule(read + ["delete"], "", on: ["pods"]), rule(["patch", "update"], "", on: ["pods/status"]),
+        rule(read, "", on: ["nodes"]),
+      ] + events
+    ),
     ("node-ipam-controller", [rule(read + ["patch", "update"], "", on: ["nodes"])] + events),
     ("leader-election", [rule(read + ["create", "update", "patch"], "coordination.k8s.io", on: ["leases"])]),
   ]
 
   private static func role(_ name: String, _ rules: [Value], labels: [String: String] = [:], aggregates: String? = nil) -> Value {
-    var object: Value = ["metadata": ["name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"]], "rules": .array(rules)]
+    var object: Value = [
+      "metadata": ["name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"]], "rules": .array(rules),
+    ]
     object["metadata"]["annotations"] = ["rbac.authorization.kubernetes.io/autoupdate": "true"]
     for (key, value) in labels { object["metadata"]["labels"][key] = .string(value) }
     if let aggregates {
@@ -127,18 +158,36 @@ enum BootstrapPolicy {
       role("cluster-admin", [rule(["*"], "*", on: ["*"]), paths(["*"], ["*"])]),
       role(
         "system:discovery",
-        [paths(["get"], ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"])]),
+        [
+          paths(
+            ["get"],
+            [
+              "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
+              "/version/",
+            ])
+        ]),
       role(
         "system:basic-user",
         [
           rule(["create"], "authorization.k8s.io", on: ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
           rule(["create"], "authentication.k8s.io", on: ["selfsubjectreviews"]),
         ]), role("system:public-info-viewer", [paths(["get"], ["/healthz", "/livez", "/readyz", "/version", "/version/"])]),
-      role("system:service-account-issuer-discovery", [paths(["get"], ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"])]),
-      role("system:monitoring", [paths(["get"], ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/*", "/readyz", "/readyz/*"])]),
+      role(
+        "system:service-account-issuer-discovery",
+        [
+          paths(
+            ["get"],
+            ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"])
+        ]),
+      role(
+        "system:monitoring",
+        [paths(["get"], ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/*", "/readyz", "/readyz/*"])]),
       role(
         "system:auth-delegator",
-        [rule(["create"], "authentication.k8s.io", on: ["tokenreviews"]), rule(["create"], "authorization.k8s.io", on: ["subjectaccessreviews"])]),
+        [
+          rule(["create"], "authentication.k8s.io", on: ["tokenreviews"]),
+          rule(["create"], "authorization.k8s.io", on: ["subjectaccessreviews"]),
+        ]),
       role("admin", [], aggregates: aggregate("admin")),
       role("edit", [], labels: [aggregate("admin"): "true"], aggregates: aggregate("edit")),
       role("view", [], labels: [aggregate("edit"): "true"], aggregates: aggregate("view")),
@@ -159,8 +208,10 @@ enum BootstrapPolicy {
       role(
         "system:kube-scheduler",
         [
-          rule(["get", "create", "update", "patch", "list", "watch"], "coordination.k8s.io", on: ["leases"]), rule(read, "", on: ["nodes", "namespaces"]),
-          rule(read + ["delete"], "", on: ["pods"]), rule(["create"], "", on: ["bindings", "pods/binding"]), rule(["patch", "update"], "", on: ["pods/status"]),
+          rule(["get", "create", "update", "patch", "list", "watch"], "coordination.k8s.io", on: ["leases"]),
+          rule(read, "", on: ["nodes", "namespaces"]),
+          rule(read + ["delete"], "", on: ["pods"]), rule(["create"], "", on: ["bindings", "pods/binding"]),
+          rule(["patch", "update"], "", on: ["pods/status"]),
           rule(read, "", on: ["replicationcontrollers", "services", "persistentvolumeclaims", "persistentvolumes"]),
           rule(read, "apps", on: ["replicasets", "statefulsets"]), rule(read, "policy", on: ["poddisruptionbudgets"]),
           rule(read, "storage.k8s.io", on: ["csinodes", "storageclasses", "csidrivers", "csistoragecapacities"]),
@@ -168,8 +219,14 @@ enum BootstrapPolicy {
         ] + events),
       role(
         "system:kube-controller-manager",
-        [rule(["list", "watch"], "*", on: ["*"]), rule(["get", "create", "update", "patch"], "coordination.k8s.io", on: ["leases"])] + events),
-      role("system:node", []), role("system:node-proxier", [rule(read, "", on: ["services", "endpoints", "nodes"]), rule(read, "discovery.k8s.io", on: ["endpointslices"])] + events),
+        [
+          rule(["list", "watch"], "*", on: ["*"]),
+          rule(["get", "create", "update", "patch"], "coordination.k8s.io", on: ["leases"]),
+        ] + events),
+      role("system:node", []),
+      role(
+        "system:node-proxier",
+        [rule(read, "", on: ["services", "endpoints", "nodes"]), rule(read, "discovery.k8s.io", on: ["endpointslices"])] + events),
       role("gantry:image-puller", [paths(["get", "head"], ["/v2", "/v2/*"])]),
       role("gantry:image-pusher", [paths(["get", "head", "put", "post", "patch", "delete"], ["/v2", "/v2/*"])]),
     ]
@@ -180,21 +237,30 @@ enum BootstrapPolicy {
   private static func binding(_ name: String, to role: String, _ subjects: [Value]) -> Value {
     [
       "metadata": [
-        "name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"], "annotations": ["rbac.authorization.kubernetes.io/autoupdate": "true"],
-      ], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(role)], "subjects": .array(subjects),
+        "name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"],
+        "annotations": ["rbac.authorization.kubernetes.io/autoupdate": "true"],
+      ], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(role)],
+      "subjects": .array(subjects),
     ]
   }
 
-  private static func group(_ name: String) -> Value { ["kind": "Group", "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"] }
-  private static func user(_ name: String) -> Value { ["kind": "User", "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"] }
+  private static func group(_ name: String) -> Value {
+    ["kind": "Group", "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"]
+  }
+  private static func user(_ name: String) -> Value {
+    ["kind": "User", "name": .string(name), "apiGroup": "rbac.authorization.k8s.io"]
+  }
 
   static var clusterRoleBindings: [Value] {
     [
       binding("cluster-admin", to: "cluster-admin", [group("system:masters")]),
       binding("system:discovery", to: "system:discovery", [group("system:authenticated")]),
       binding("system:basic-user", to: "system:basic-user", [group("system:authenticated")]),
-      binding("system:public-info-viewer", to: "system:public-info-viewer", [group("system:authenticated"), group("system:unauthenticated")]),
-      binding("system:service-account-issuer-discovery", to: "system:service-account-issuer-discovery", [group("system:serviceaccounts")]),
+      binding(
+        "system:public-info-viewer", to: "system:public-info-viewer",
+        [group("system:authenticated"), group("system:unauthenticated")]),
+      binding(
+        "system:service-account-issuer-discovery", to: "system:service-account-issuer-discovery", [group("system:serviceaccounts")]),
       binding("system:monitoring", to: "system:monitoring", [group("system:monitoring")]),
       binding("gantry:image-puller", to: "gantry:image-puller", [group("system:nodes")]),
       binding("system:kube-controller-manager", to: "system:kube-controller-manager", [user("system:kube-controller-manager")]),

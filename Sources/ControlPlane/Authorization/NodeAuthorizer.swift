@@ -34,7 +34,8 @@ final class NodeAuthorizer: Sendable {
       }
     case ("", "pods", "status"): allowed = owns(a, node)
     case ("", "pods", "eviction"): allowed = owns(a, node)
-    case ("", "services", ""), ("", "endpoints", ""), ("discovery.k8s.io", "endpointslices", ""), ("", "namespaces", ""), ("node.k8s.io", "runtimeclasses", ""),
+    case ("", "services", ""), ("", "endpoints", ""), ("discovery.k8s.io", "endpointslices", ""), ("", "namespaces", ""),
+      ("node.k8s.io", "runtimeclasses", ""),
       ("storage.k8s.io", "csidrivers", ""):
       allowed = isRead
     case ("", "secrets", ""), ("", "configmaps", ""), ("", "persistentvolumeclaims", ""):
@@ -43,7 +44,8 @@ final class NodeAuthorizer: Sendable {
     case ("", "serviceaccounts", ""): allowed = a.verb == "get" && names("serviceaccounts", a.namespace, a.name, node)
     case ("", "events", ""), ("events.k8s.io", "events", ""): allowed = ["create", "patch", "update"].contains(a.verb)
     case ("coordination.k8s.io", "leases", ""): allowed = a.namespace == "kube-node-lease" && (a.name == node || a.verb == "create")
-    case ("authentication.k8s.io", "tokenreviews", ""), ("authorization.k8s.io", "subjectaccessreviews", ""): allowed = a.verb == "create"
+    case ("authentication.k8s.io", "tokenreviews", ""), ("authorization.k8s.io", "subjectaccessreviews", ""):
+      allowed = a.verb == "create"
     default: return .noOpinion(reason: "")
     }
     // What the graph does not show may still be granted by RBAC: the chain goes on.

@@ -18,7 +18,8 @@ package struct RequestAttributes: Sendable {
   package var fieldSelector = ""
 
   package init(
-    user: Identity, verb: String, group: String = "", resource: String = "", subresource: String = "", namespace: String = "", name: String = "",
+    user: Identity, verb: String, group: String = "", resource: String = "", subresource: String = "", namespace: String = "",
+    name: String = "",
     fieldSelector: String = ""
   ) {
     self.user = user

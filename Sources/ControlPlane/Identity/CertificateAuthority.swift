@@ -37,7 +37,9 @@ package struct CertificateAuthority: Sendable {
     let blob = try sealer.blob("ca-\(role.rawValue)", in: store) {
       let key = P256.Signing.PrivateKey()
       let certificate = try Self.selfSigned(role, key)
-      let value: Value = ["certificate": .string(try certificate.serializeAsPEM().pemString + "\n"), "key": .string(key.pemRepresentation)]
+      let value: Value = [
+        "certificate": .string(try certificate.serializeAsPEM().pemString + "\n"), "key": .string(key.pemRepresentation),
+      ]
       return value.jsonBytes
     }
     let value = try Value(json: blob)
@@ -49,7 +51,8 @@ package struct CertificateAuthority: Sendable {
   private static func selfSigned(_ role: Role, _ key: P256.Signing.PrivateKey) throws -> Certificate {
     let name = try DistinguishedName { CommonName("gantry-\(role.rawValue)-ca") }
     return try Certificate(
-      version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now - 3600, notValidAfter: Date.now + 3650 * 86400,
+      version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now - 3600,
+      notValidAfter: Date.now + 3650 * 86400,
       issuer: name, subject: name,
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
@@ -73,7 +76,8 @@ package struct CertificateAuthority: Sendable {
         AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: certificate.publicKey).keyIdentifier)
         if !names.isEmpty { SubjectAlternativeNames(names) }
       }, issuerPrivateKey: .init(key))
-    return Pair(certificatePEM: try issued.serializeAsPEM().pemString + "\n", keyPEM: own.pemRepresentation + "\n", expires: expires)
+    return Pair(
+      certificatePEM: try issued.serializeAsPEM().pemString + "\n", keyPEM: own.pemRepresentation + "\n", expires: expires)
   }
 
   /// What a server presents.
@@ -86,7 +90,8 @@ package struct CertificateAuthority: Sendable {
       return .dnsName(name)
     }
     return try issue(
-      try DistinguishedName { CommonName(commonName) }, usage: try ExtendedKeyUsage([.serverAuth]), names: alternatives, lifetime: lifetime)
+      try DistinguishedName { CommonName(commonName) }, usage: try ExtendedKeyUsage([.serverAuth]), names: alternatives,
+      lifetime: lifetime)
   }
 
   /// What a client presents: its user name and groups.

@@ -12,7 +12,8 @@ package struct Sealer: Sendable {
   /// - Parameter token: at least 16 characters; kept outside of the datastore.
   package init(token: String) {
     key = HKDF<SHA256>.deriveKey(
-      inputKeyMaterial: SymmetricKey(data: Array(token.utf8)), salt: Array("gantry".utf8), info: Array("sealed blobs 1".utf8), outputByteCount: 32)
+      inputKeyMaterial: SymmetricKey(data: Array(token.utf8)), salt: Array("gantry".utf8), info: Array("sealed blobs 1".utf8),
+      outputByteCount: 32)
   }
 
   package func seal(_ bytes: [UInt8], name: String) throws -> [UInt8] {
@@ -24,7 +25,8 @@ package struct Sealer: Sendable {
 
   package func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
     do { return Array(try AES.GCM.open(AES.GCM.SealedBox(combined: sealed), using: key, authenticating: Array(name.utf8))) } catch {
-      throw Failure(description: "the datastore's keys were sealed with another server token: restore the file server-token that belongs to it")
+      throw Failure(
+        description: "the datastore's keys were sealed with another server token: restore the file server-token that belongs to it")
     }
   }
 

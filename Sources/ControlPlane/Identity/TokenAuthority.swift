@@ -52,11 +52,15 @@ final class TokenAuthority: Sendable {
     guard let key = keys.last else { throw .internalError("there is no service account key") }
     let now = clock.now().seconds
     let expires = now + claims.expirationSeconds
-    var kubernetes: Value = ["namespace": .string(claims.namespace), "serviceaccount": ["name": .string(claims.account), "uid": .string(claims.accountUID)]]
+    var kubernetes: Value = [
+      "namespace": .string(claims.namespace),
+      "serviceaccount": ["name": .string(claims.account), "uid": .string(claims.accountUID)],
+    ]
     if let bound = claims.bound { kubernetes[bound.kind] = ["name": .string(bound.name), "uid": .string(bound.uid)] }
     if let node = claims.node { kubernetes["node"] = ["name": .string(node.name), "uid": .string(node.uid)] }
     let payload: Value = [
-      "aud": .array(claims.audiences.map { .string($0) }), "exp": .int(expires), "iat": .int(now), "iss": .string(issuer), "jti": .string(clock.uuid()),
+      "aud": .array(claims.audiences.map { .string($0) }), "exp": .int(expires), "iat": .int(now), "iss": .string(issuer),
+      "jti": .string(clock.uuid()),
       "kubernetes.io": kubernetes, "nbf": .int(now), "sub": .string("system:serviceaccount:\(claims.namespace):\(claims.account)"),
     ]
     let header: Value = ["alg": "ES256", "kid": .string(key.id)]
@@ -71,7 +75,9 @@ final class TokenAuthority: Sendable {
   func verify(_ token: String, audiences: [String]) -> Value? {
     guard let payload = signed(token) else { return nil }
     let now = clock.now().seconds
-    guard payload["iss"].string == issuer, (payload["exp"].int ?? 0) > now, (payload["nbf"].int ?? 0) <= now + 60 else { return nil }
+    guard payload["iss"].string == issuer, (payload["exp"].int ?? 0) > now, (payload["nbf"].int ?? 0) <= now + 60 else {
+      return nil
+    }
     let meant = (payload["aud"].array ?? []).compactMap(\.string)
     return meant.contains { audiences.contains($0) } ? payload : nil
   }
@@ -89,7 +95,8 @@ final class TokenAuthority: Sendable {
 
   private func checked(_ token: String) -> Value? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 3, token.utf8.count < 16 << 10, let header = Base64URL.decode(parts[0]).flatMap({ try? Value(json: $0) }), header["alg"].string == "ES256",
+    guard parts.count == 3, token.utf8.count < 16 << 10, let header = Base64URL.decode(parts[0]).flatMap({ try? Value(json: $0) }),
+      header["alg"].string == "ES256",
       let payload = Base64URL.decode(parts[1]).flatMap({ try? Value(json: $0) }), let raw = Base64URL.decode(parts[2]),
       let signature = try? P256.Signing.ECDSASignature(rawRepresentation: raw)
     else { return nil }
@@ -104,7 +111,8 @@ final class TokenAuthority: Sendable {
     let list = keys.map { key -> Value in
       let point = Array(key.key.publicKey.rawRepresentation)
       return [
-        "use": "sig", "kty": "EC", "kid": .string(key.id), "crv": "P-256", "alg": "ES256", "x": .string(Base64URL.encode(Array(point.prefix(32)))),
+        "use": "sig", "kty": "EC", "kid": .string(key.id), "crv": "P-256", "alg": "ES256",
+        "x": .string(Base64URL.encode(Array(point.prefix(32)))),
         "y": .string(Base64URL.encode(Array(point.suffix(32)))),
       ]
     }

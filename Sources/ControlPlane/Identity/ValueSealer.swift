@@ -20,10 +20,14 @@ struct ValueSealer: Sendable {
     }
     var keys: [UInt8: SymmetricKey] = [:]
     for entry in try Value(json: blob).array ?? [] {
-      guard let id = entry["id"].int.flatMap({ UInt8(exactly: $0) }), id > 0, let key = entry["key"].string.flatMap({ Base64URL.decode($0) }) else { continue }
+      guard let id = entry["id"].int.flatMap({ UInt8(exactly: $0) }), id > 0,
+        let key = entry["key"].string.flatMap({ Base64URL.decode($0) })
+      else { continue }
       keys[id] = SymmetricKey(data: key)
     }
-    guard let newest = keys.keys.max() else { throw Sealer.Failure(description: "the datastore holds no key for encrypted values: restore a backup") }
+    guard let newest = keys.keys.max() else {
+      throw Sealer.Failure(description: "the datastore holds no key for encrypted values: restore a backup")
+    }
     self.keys = keys
     self.newest = newest
   }

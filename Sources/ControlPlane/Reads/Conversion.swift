@@ -7,7 +7,9 @@ enum Conversion {
   static func read(_ object: EncodedObject, as kind: ResourceKind, table: SchemaTable) -> EncodedObject {
     var value = object.withView(\.value)
     table.convert(&value, from: table.storageKind(of: kind), to: kind)
-    guard let converted = try? EncodedObject(bytes: table.encodeForStorage(value, kind: kind), revision: object.revision) else { return object }
+    guard let converted = try? EncodedObject(bytes: table.encodeForStorage(value, kind: kind), revision: object.revision) else {
+      return object
+    }
     return converted
   }
 

@@ -22,9 +22,11 @@ package struct ObjectFilter: Sendable {
       let gvr = request.kind.gvr
       let why =
         request.kind.selectableFields.isEmpty
-        ? "\"\(field)\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"" : "field label not supported: \(field)"
+        ? "\"\(field)\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        : "field label not supported: \(field)"
       throw .badRequest(
-        "Unable to find \"\(gvr.group)/\(gvr.version), Resource=\(gvr.resource)\" that match label selector \"\(request.labelSelector)\", field selector \"\(request.fieldSelector)\": \(why)")
+        "Unable to find \"\(gvr.group)/\(gvr.version), Resource=\(gvr.resource)\" that match label selector \"\(request.labelSelector)\", field selector \"\(request.fieldSelector)\": \(why)"
+      )
     }
   }
 

@@ -84,13 +84,17 @@ extension ControlPlane {
         return ListCursor(self, request, filter, kept, after: nil)
       }
       return ListCursor(self, request, filter, Snapshot(tree: snapshot.tree, revision: version), after: nil)
-    default: throw .badRequest("resourceVersionMatch: Invalid value: \"\(request.resourceVersionMatch)\": supported values: Exact, NotOlderThan")
+    default:
+      throw .badRequest(
+        "resourceVersionMatch: Invalid value: \"\(request.resourceVersionMatch)\": supported values: Exact, NotOlderThan")
     }
     return ListCursor(self, request, filter, snapshot, after: nil)
   }
 
   /// Opens a watch. Events are pulled with ``Watch/next(limit:)`` when `onWake` says that there are some.
-  package func watch(_ request: ReadRequest, target: any WakeTarget, onWake: @escaping @Sendable () -> Void) throws(APIError) -> Watch {
+  package func watch(_ request: ReadRequest, target: any WakeTarget, onWake: @escaping @Sendable () -> Void) throws(APIError)
+    -> Watch
+  {
     let filter = try ObjectFilter(request, table: schema)
     let resource = cache.resource(request.kind.storage)
     let version = try parse(request.resourceVersion)
@@ -116,7 +120,9 @@ extension ControlPlane {
   private func parse(_ version: String) throws(APIError) -> Revision {
     if version.isEmpty { return 0 }
     guard let number = Int64(version), number >= 0 else {
-      throw .badRequest("resourceVersion: Invalid value: \"\(version.prefix(64))\": strconv.ParseUint: parsing \"\(version.prefix(64))\": invalid syntax")
+      throw .badRequest(
+        "resourceVersion: Invalid value: \"\(version.prefix(64))\": strconv.ParseUint: parsing \"\(version.prefix(64))\": invalid syntax"
+      )
     }
     return number
   }
@@ -140,7 +146,9 @@ struct ContinueToken {
   }
 
   init(_ text: String) throws(APIError) {
-    guard let bytes = Base64.decode(text), let value = try? Value(json: bytes), let revision = value["rv"].int, let name = value["name"].string else {
+    guard let bytes = Base64.decode(text), let value = try? Value(json: bytes), let revision = value["rv"].int,
+      let name = value["name"].string
+    else {
       throw .badRequest("continue key is not valid: illegal base64 data or a token of another server")
     }
     self.revision = revision

@@ -58,7 +58,9 @@ package final class Watch: Sendable {
       switch cursor.next(limit: Self.batch) {
       case .expired:
         state.isEnded = true
-        return Batch(events: [.error(APIError(.expired, "The resourceVersion for the provided watch is too old."))], hasMore: false, isEnd: true)
+        return Batch(
+          events: [.error(APIError(.expired, "The resourceVersion for the provided watch is too old."))], hasMore: false,
+          isEnd: true)
       case .events(let ring, let hasMore): return Batch(events: ring.compactMap(event), hasMore: hasMore, isEnd: false)
       }
     }

@@ -15,7 +15,9 @@ final class Allocators: Sendable {
 
   init?(serviceCIDR: String, nodePorts: ClosedRange<Int>) {
     let parts = serviceCIDR.split(separator: "/")
-    guard parts.count == 2, let address = Self.number(String(parts[0])), let bits = UInt32(parts[1]), (8...28).contains(bits) else { return nil }
+    guard parts.count == 2, let address = Self.number(String(parts[0])), let bits = UInt32(parts[1]), (8...28).contains(bits) else {
+      return nil
+    }
     self.serviceCIDR = serviceCIDR
     self.nodePorts = nodePorts
     count = 1 << (32 - bits)

@@ -8,7 +8,10 @@ struct PodStrategy: KindStrategy {
     object["status"] = ["phase": "Pending", "qosClass": .string(Self.qualityOfService(object["spec"]))]
     if object["spec"]["schedulingGates"].array?.isEmpty == false {
       object["status"]["conditions"] = [
-        ["type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "Scheduling is blocked due to non-empty scheduling gates"]
+        [
+          "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+          "message": "Scheduling is blocked due to non-empty scheduling gates",
+        ]
       ]
     }
   }
@@ -18,7 +21,9 @@ struct PodStrategy: KindStrategy {
       object["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
       if object["metadata"]["ownerReferences"].isNull { object["metadata"].remove("ownerReferences") }
     }
-    if object["status"]["qosClass"].isNull, !old["status"]["qosClass"].isNull { object["status"]["qosClass"] = old["status"]["qosClass"] }
+    if object["status"]["qosClass"].isNull, !old["status"]["qosClass"].isNull {
+      object["status"]["qosClass"] = old["status"]["qosClass"]
+    }
   }
 
   /// Guaranteed: every container limits and requests the same cpu and memory. BestEffort: none asks for anything.

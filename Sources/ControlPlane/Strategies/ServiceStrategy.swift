@@ -16,7 +16,8 @@ struct ServiceStrategy: KindStrategy {
     let type = object["spec"]["type"].string ?? "ClusterIP"
     if type != "ExternalName", old["spec"]["type"].string != "ExternalName" {
       // A client that sends no address means the one that is there (kubectl replace, kubectl apply).
-      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] where object["spec"][field].isNull && !old["spec"][field].isNull {
+      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]
+      where object["spec"][field].isNull && !old["spec"][field].isNull {
         object["spec"][field] = old["spec"][field]
       }
     }
@@ -51,7 +52,9 @@ struct ServiceStrategy: KindStrategy {
     let hadAddresses = Self.addresses(old)
     let hadPorts = Self.nodePorts(old)
     if object["spec"]["type"].string == "ExternalName" {
-      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] { object["spec"].remove(field) }
+      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+        object["spec"].remove(field)
+      }
     } else {
       try allocateAddress(&object, had: hadAddresses, owner: owner, name, &context)
     }
@@ -61,11 +64,17 @@ struct ServiceStrategy: KindStrategy {
       for i in ports.indices { ports[i].remove("nodePort") }
       object["spec"]["ports"] = .array(ports)
     }
-    for address in hadAddresses.subtracting(Self.addresses(object)) { context.writes.append(.delete(allocators.key(address: address), uid: nil)) }
-    for port in hadPorts.subtracting(Self.nodePorts(object)) { context.writes.append(.delete(allocators.key(port: port), uid: nil)) }
+    for address in hadAddresses.subtracting(Self.addresses(object)) {
+      context.writes.append(.delete(allocators.key(address: address), uid: nil))
+    }
+    for port in hadPorts.subtracting(Self.nodePorts(object)) {
+      context.writes.append(.delete(allocators.key(port: port), uid: nil))
+    }
   }
 
-  private func allocateAddress(_ object: inout Value, had: Set<String>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {
+  private func allocateAddress(
+    _ object: inout Value, had: Set<String>, owner: String, _ name: String, _ context: inout WriteContext
+  ) throws(APIError) {
     let allocators = context.controlPlane.allocators
     try checkFamilies(object, name, context)
     let asked = object["spec"]["clusterIP"].string ?? object["spec"]["clusterIPs"][0].string ?? ""
@@ -83,11 +92,17 @@ struct ServiceStrategy: KindStrategy {
         guard allocators.contains(address: asked) else {
           throw .invalid(
             context.kind, name,
-            [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): the provided IP (\(asked)) is not in the valid range. The range of valid IPs is \(allocators.serviceCIDR)")])
+            [
+              .invalid(
+                "spec.clusterIPs", [.string(asked)],
+                "failed to allocate IP \(asked): the provided IP (\(asked)) is not in the valid range. The range of valid IPs is \(allocators.serviceCIDR)"
+              )
+            ])
         }
         guard !allocators.isTaken(address: asked, in: context.controlPlane.cache) else {
           throw .invalid(
-            context.kind, name, [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): provided IP is already allocated")])
+            context.kind, name,
+            [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): provided IP is already allocated")])
         }
       }
       if !had.contains(address) {
@@ -117,7 +132,9 @@ struct ServiceStrategy: KindStrategy {
     if !faults.isEmpty { throw .invalid(context.kind, name, faults) }
   }
 
-  private func allocatePorts(_ object: inout Value, had: Set<Int>, owner: String, _ name: String, _ context: inout WriteContext) throws(APIError) {
+  private func allocatePorts(_ object: inout Value, had: Set<Int>, owner: String, _ name: String, _ context: inout WriteContext)
+    throws(APIError)
+  {
     let allocators = context.controlPlane.allocators
     guard var ports = object["spec"]["ports"].array else { return }
     var mine: Set<Int> = []
@@ -132,10 +149,16 @@ struct ServiceStrategy: KindStrategy {
         guard allocators.nodePorts.contains(port) else {
           throw .invalid(
             context.kind, name,
-            [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is not in the valid range. The range of valid ports is \(allocators.nodePorts.lowerBound)-\(allocators.nodePorts.upperBound)")])
+            [
+              .invalid(
+                "spec.ports[\(i)].nodePort", .int(Int64(port)),
+                "provided port is not in the valid range. The range of valid ports is \(allocators.nodePorts.lowerBound)-\(allocators.nodePorts.upperBound)"
+              )
+            ])
         }
         guard !allocators.isTaken(port: port, in: context.controlPlane.cache) else {
-          throw .invalid(context.kind, name, [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is already allocated")])
+          throw .invalid(
+            context.kind, name, [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is already allocated")])
         }
       }
       if !had.contains(port), mine.insert(port).inserted {

@@ -52,14 +52,17 @@ struct NodeStrategy: KindStrategy {
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
     // Nothing is scheduled to a node before it has said that it is ready. Source: admission TaintNodesByCondition.
     let taint: Value = ["key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"]
-    let isTainted = (object["spec"]["taints"].array ?? []).contains { $0["key"].string == "node.kubernetes.io/not-ready" && $0["effect"].string == "NoSchedule" }
+    let isTainted = (object["spec"]["taints"].array ?? []).contains {
+      $0["key"].string == "node.kubernetes.io/not-ready" && $0["effect"].string == "NoSchedule"
+    }
     if !isTainted { object["spec"]["taints"].append(taint) }
   }
 
   func validate(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] {
     guard let old, context.request.subresource == nil else { return [] }
     var faults: [FieldFault] = []
-    for field in ["podCIDR", "podCIDRs", "providerID"] where !old["spec"][field].isNull && object["spec"][field] != old["spec"][field] {
+    for field in ["podCIDR", "podCIDRs", "providerID"]
+    where !old["spec"][field].isNull && object["spec"][field] != old["spec"][field] {
       faults.append(.forbidden("spec.\(field)", "node updates may not change \(field) except from \"\" to valid"))
     }
     return faults
@@ -80,7 +83,8 @@ struct JobStrategy: KindStrategy {
     let uid = object["metadata"]["uid"]
     let name = object["metadata"]["name"]
     for (key, value) in [
-      ("batch.kubernetes.io/controller-uid", uid), ("controller-uid", uid), ("batch.kubernetes.io/job-name", name), ("job-name", name),
+      ("batch.kubernetes.io/controller-uid", uid), ("controller-uid", uid), ("batch.kubernetes.io/job-name", name),
+      ("job-name", name),
     ] { object["spec"]["template"]["metadata"]["labels"][key] = value }
     object["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid
   }
@@ -94,7 +98,9 @@ struct CertificateSigningRequestStrategy: KindStrategy {
     for field in ["uid", "groups", "extra"] { object["spec"].remove(field) }
     if !caller.uid.isEmpty { object["spec"]["uid"] = .string(caller.uid) }
     if !caller.groups.isEmpty { object["spec"]["groups"] = .array(caller.groups.map { .string($0) }) }
-    for (key, values) in caller.extra.sorted(by: { $0.key < $1.key }) { object["spec"]["extra"][key] = .array(values.map { .string($0) }) }
+    for (key, values) in caller.extra.sorted(by: { $0.key < $1.key }) {
+      object["spec"]["extra"][key] = .array(values.map { .string($0) })
+    }
   }
 
   func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) {
@@ -103,13 +109,19 @@ struct CertificateSigningRequestStrategy: KindStrategy {
     // Approval has an endpoint of its own.
     let decided = (old["status"]["conditions"].array ?? []).filter { $0["type"] == "Approved" || $0["type"] == "Denied" }
     let others = (object["status"]["conditions"].array ?? []).filter { $0["type"] != "Approved" && $0["type"] != "Denied" }
-    if !decided.isEmpty || !others.isEmpty { object["status"]["conditions"] = .array(decided + others) } else { object["status"].remove("conditions") }
+    if !decided.isEmpty || !others.isEmpty {
+      object["status"]["conditions"] = .array(decided + others)
+    } else {
+      object["status"].remove("conditions")
+    }
   }
 }
 
 struct VolumeStrategy: KindStrategy {
   /// What `status.phase` begins with.
-  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) { object["status"] = ["phase": "Pending"] }
+  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
+    object["status"] = ["phase": "Pending"]
+  }
 }
 
 /// Nobody hands out what he does not hold, unless he may `escalate`.
@@ -154,7 +166,9 @@ struct RoleBindingStrategy: KindStrategy {
 
 private enum Escalation {
   /// - Throws: `.forbidden` naming every rule that the caller would hand out without holding it.
-  static func check(_ rules: [RBAC.Rule], verb: String, name: String, _ context: WriteContext, resource: String? = nil) throws(APIError) {
+  static func check(_ rules: [RBAC.Rule], verb: String, name: String, _ context: WriteContext, resource: String? = nil)
+    throws(APIError)
+  {
     let user = context.request.identity
     if mayGrantAnything(verb: verb, name: name, context, resource: resource) { return }
     let held = context.controlPlane.authorizer.rules(for: user, namespace: context.request.key.namespace)
@@ -163,7 +177,8 @@ private enum Escalation {
     let target = context.kind.gvr.groupResource
     throw APIError(
       .forbidden, target, context.request.key.name,
-      "\(target) \"\(objectName(context))\" is forbidden: user \"\(user.name)\" (groups=\(RBAC.Rule.go(user.groups))) is attempting to grant RBAC permissions not currently held:\n\(missing.map(\.description).joined(separator: "\n"))")
+      "\(target) \"\(objectName(context))\" is forbidden: user \"\(user.name)\" (groups=\(RBAC.Rule.go(user.groups))) is attempting to grant RBAC permissions not currently held:\n\(missing.map(\.description).joined(separator: "\n"))"
+    )
   }
 
   static func mayGrantAnything(verb: String, name: String, _ context: WriteContext, resource: String? = nil) -> Bool {

@@ -47,7 +47,9 @@ extension ControlPlane {
       do throws(StoreError) {
         _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))
         noteUsage(kind, key)
-        guard !isGone, let remaining = cache.resource(kind.storage).get(key) else { return DeleteResult(remaining: nil, uid: current.uid) }
+        guard !isGone, let remaining = cache.resource(kind.storage).get(key) else {
+          return DeleteResult(remaining: nil, uid: current.uid)
+        }
         return DeleteResult(remaining: converted(remaining, to: kind), uid: current.uid)
       } catch {
         guard case .conflict = error else { throw Self.failure(error) }
@@ -81,18 +83,23 @@ extension ControlPlane {
       // A later request can only shorten the time, and only one that names a time does.
       grace = min(known, options.gracePeriodSeconds.map { $0 < 0 ? 1 : $0 } ?? known)
       if grace < known {
-        let began = object["metadata"]["deletionTimestamp"].string.flatMap { Timestamp($0) }.map { $0.seconds - known } ?? context.now.seconds
+        let began =
+          object["metadata"]["deletionTimestamp"].string.flatMap { Timestamp($0) }.map { $0.seconds - known } ?? context.now.seconds
         object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: began + grace).description)
         object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
       }
     }
     let isNamespace = kind.typeName == "core/v1.Namespace"
-    let isHeld = object["metadata"]["finalizers"].array?.isEmpty == false || isNamespace && object["spec"]["finalizers"].array?.isEmpty == false
+    let isHeld =
+      object["metadata"]["finalizers"].array?.isEmpty == false
+      || isNamespace && object["spec"]["finalizers"].array?.isEmpty == false
     if grace == 0, !isHeld { return true }
     if !isMarked {
       object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: context.now.seconds + grace).description)
       object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
-      if let generation = object["metadata"]["generation"].int, generation > 0 { object["metadata"]["generation"] = .int(generation + 1) }
+      if let generation = object["metadata"]["generation"].int, generation > 0 {
+        object["metadata"]["generation"] = .int(generation + 1)
+      }
     }
     if isNamespace { object["status"]["phase"] = "Terminating" }
     return false
@@ -108,13 +115,19 @@ extension ControlPlane {
 
   private func setPropagation(_ object: inout Value, _ propagation: DeleteOptions.Propagation?) {
     guard let propagation else { return }
-    var finalizers = (object["metadata"]["finalizers"].array ?? []).compactMap(\.string).filter { $0 != "orphan" && $0 != "foregroundDeletion" }
+    var finalizers = (object["metadata"]["finalizers"].array ?? []).compactMap(\.string).filter {
+      $0 != "orphan" && $0 != "foregroundDeletion"
+    }
     switch propagation {
     case .background: break
     case .orphan: finalizers.append("orphan")
     case .foreground: finalizers.append("foregroundDeletion")
     }
-    if finalizers.isEmpty { object["metadata"].remove("finalizers") } else { object["metadata"]["finalizers"] = .array(finalizers.map { .string($0) }) }
+    if finalizers.isEmpty {
+      object["metadata"].remove("finalizers")
+    } else {
+      object["metadata"]["finalizers"] = .array(finalizers.map { .string($0) })
+    }
   }
 
   /// Seconds that a pod may take to end: 0 where nothing runs. Other kinds go at once.

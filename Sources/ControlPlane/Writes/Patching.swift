@@ -19,11 +19,14 @@ extension ControlPlane {
       case .merge: merged = try MergePatch.apply(patch.body, to: target)
       case .strategic: merged = try schema.strategicMerge(patch.body, into: target, type: kind.type)
       case .apply:
-        throw PatchError(.malformed, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
+        throw PatchError(
+          .malformed, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
       }
     } catch { throw Self.failure(error, patch, context) }
     guard case .object = merged else { throw .badRequest("the patch leaves no object") }
-    if let other = merged["kind"].string, other != kind.kind { throw .badRequest("the patch changes kind from \(kind.kind) to \(other)") }
+    if let other = merged["kind"].string, other != kind.kind {
+      throw .badRequest("the patch changes kind from \(kind.kind) to \(other)")
+    }
     do throws(DecodeError) {
       let findings = try schema.prune(&merged, type: kind.type)
       switch context.request.options.fieldValidation {
@@ -38,7 +41,10 @@ extension ControlPlane {
 
   private static func failure(_ error: PatchError, _ patch: Patch, _ context: WriteContext) -> APIError {
     if patch.kind == .apply { return APIError(.unsupportedMediaType, error.message) }
-    var refusal = error.kind == .tooLarge ? APIError(.requestEntityTooLarge, error.message) : error.kind == .malformed ? .badRequest(error.message) : APIError(.invalid, error.message)
+    var refusal =
+      error.kind == .tooLarge
+      ? APIError(.requestEntityTooLarge, error.message)
+      : error.kind == .malformed ? .badRequest(error.message) : APIError(.invalid, error.message)
     refusal.name = context.request.key.name
     refusal.group = context.kind.gvr.group
     refusal.kind = context.kind.gvr.resource

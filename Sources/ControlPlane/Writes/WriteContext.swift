@@ -41,8 +41,10 @@ private struct PlainStrategy: KindStrategy {}
 
 enum Strategies {
   private static let byType: [String: any KindStrategy] = [
-    "core/v1.Pod": PodStrategy(), "core/v1.Service": ServiceStrategy(), "core/v1.Namespace": NamespaceStrategy(), "core/v1.Secret": SecretStrategy(),
-    "core/v1.ConfigMap": ConfigMapStrategy(), "core/v1.Node": NodeStrategy(), "scheduling/v1.PriorityClass": PriorityClassStrategy(),
+    "core/v1.Pod": PodStrategy(), "core/v1.Service": ServiceStrategy(), "core/v1.Namespace": NamespaceStrategy(),
+    "core/v1.Secret": SecretStrategy(),
+    "core/v1.ConfigMap": ConfigMapStrategy(), "core/v1.Node": NodeStrategy(),
+    "scheduling/v1.PriorityClass": PriorityClassStrategy(),
     "rbac/v1.Role": RoleStrategy(), "rbac/v1.ClusterRole": RoleStrategy(), "rbac/v1.RoleBinding": RoleBindingStrategy(),
     "rbac/v1.ClusterRoleBinding": RoleBindingStrategy(), "batch/v1.Job": JobStrategy(),
     "certificates/v1.CertificateSigningRequest": CertificateSigningRequestStrategy(), "core/v1.PersistentVolume": VolumeStrategy(),

@@ -15,11 +15,14 @@ extension ControlPlane {
     let name = request.key.name
     do throws(APIError) {
       let result = try await commit(request)
-      record(request.identity, request.verb.auditVerb, request.kind, result.object.key, subresource: request.subresource, dryRun: request.options.dryRun, code: result.isCreated ? 201 : 200)
+      record(
+        request.identity, request.verb.auditVerb, request.kind, result.object.key, subresource: request.subresource,
+        dryRun: request.options.dryRun, code: result.isCreated ? 201 : 200)
       return result
     } catch {
       record(
-        request.identity, request.verb.auditVerb, request.kind, ObjectKey(namespace: request.key.namespace, name: name), subresource: request.subresource,
+        request.identity, request.verb.auditVerb, request.kind, ObjectKey(namespace: request.key.namespace, name: name),
+        subresource: request.subresource,
         dryRun: request.options.dryRun, code: error.code)
       throw error
     }
@@ -34,7 +37,9 @@ extension ControlPlane {
       var context = WriteContext(controlPlane: self, request: request, now: clock.now())
       let plan = try plan(request, &context)
       guard case .commit(let commit) = plan else {
-        if case .done(let object) = plan { return WriteResult(object: converted(object, to: request.kind), isCreated: false, warnings: context.warnings) }
+        if case .done(let object) = plan {
+          return WriteResult(object: converted(object, to: request.kind), isCreated: false, warnings: context.warnings)
+        }
         continue
       }
       if request.options.dryRun {
@@ -53,9 +58,15 @@ extension ControlPlane {
         metrics.count("gantry_write_conflicts_total")
         // A PUT that lost the race to create becomes an update.
         let isCreate = if case .create = request.verb { true } else { false }
-        if isCreate, key == commit.storeKey, !commit.hasGeneratedName { throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name) }
-        if commit.isConditional, key == commit.storeKey { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
-        if attempt == Self.maximumAttempts { throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified) }
+        if isCreate, key == commit.storeKey, !commit.hasGeneratedName {
+          throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name)
+        }
+        if commit.isConditional, key == commit.storeKey {
+          throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified)
+        }
+        if attempt == Self.maximumAttempts {
+          throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified)
+        }
         if attempt > 1, turn == nil {
           await gates.enter(key)
           turn = key
@@ -75,11 +86,15 @@ extension ControlPlane {
   }
 
   private func encodedOrFail(_ bytes: [UInt8], revision: Revision) throws(StoreError) -> EncodedObject {
-    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch { throw .failed("canonical bytes do not parse: \(error)") }
+    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch {
+      throw .failed("canonical bytes do not parse: \(error)")
+    }
   }
 
   private func encoded(_ bytes: [UInt8], revision: Revision) throws(APIError) -> EncodedObject {
-    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch { throw .internalError("canonical bytes do not parse: \(error)") }
+    do throws(JSONError) { return try EncodedObject(bytes: bytes, revision: revision) } catch {
+      throw .internalError("canonical bytes do not parse: \(error)")
+    }
   }
 
   // MARK: One attempt
@@ -102,13 +117,18 @@ extension ControlPlane {
   }
 
   private func check(_ request: WriteRequest) throws(APIError) {
-    if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource, ["ephemeralcontainers", "resize"].contains(subresource) {
-      throw APIError(.methodNotAllowed, "pods/\(subresource) is not served by this release of Gantry: change the pod's template, or delete and create the pod")
+    if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource,
+      ["ephemeralcontainers", "resize"].contains(subresource)
+    {
+      throw APIError(
+        .methodNotAllowed,
+        "pods/\(subresource) is not served by this release of Gantry: change the pod's template, or delete and create the pod")
     }
     guard !request.findings.isEmpty, request.options.fieldValidation == "Strict" else { return }
     let kind = request.kind
     throw .badRequest(
-      "\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): strict decoding error: \(request.findings.joined(separator: ", "))")
+      "\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): strict decoding error: \(request.findings.joined(separator: ", "))"
+    )
   }
 
   private func plan(_ request: WriteRequest, _ context: inout WriteContext) throws(APIError) -> Plan {
@@ -134,10 +154,14 @@ extension ControlPlane {
     if let namespace = metadata["namespace"].string, kind.isNamespaced, !namespace.isEmpty, namespace != request.key.namespace {
       throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
     }
-    if metadata["resourceVersion"].string?.isEmpty == false { throw .badRequest("resourceVersion should not be set on objects to be created") }
+    if metadata["resourceVersion"].string?.isEmpty == false {
+      throw .badRequest("resourceVersion should not be set on objects to be created")
+    }
     var name = metadata["name"].string ?? ""
     if !request.key.name.isEmpty, name != request.key.name {
-      guard name.isEmpty else { throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(request.key.name))") }
+      guard name.isEmpty else {
+        throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(request.key.name))")
+      }
       name = request.key.name
     }
     let generateName = metadata["generateName"].string ?? ""
@@ -145,8 +169,14 @@ extension ControlPlane {
     if hasGeneratedName { name = generateName.prefix(58) + clock.suffix() }
     let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: name)
     object["metadata"]["name"] = .string(name)
-    if kind.isNamespaced { object["metadata"]["namespace"] = .string(key.namespace) } else { object["metadata"].remove("namespace") }
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] { object["metadata"].remove(field) }
+    if kind.isNamespaced {
+      object["metadata"]["namespace"] = .string(key.namespace)
+    } else {
+      object["metadata"].remove("namespace")
+    }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+      object["metadata"].remove(field)
+    }
     object["metadata"]["uid"] = .string(clock.uuid())
     object["metadata"]["creationTimestamp"] = .string(context.now.description)
     if kind.strategy.generation != nil { object["metadata"]["generation"] = 1 }
@@ -170,7 +200,8 @@ extension ControlPlane {
   }
 
   private func planned(
-    _ object: Value, key: ObjectKey, old: EncodedObject?, isConditional: Bool = false, hasGeneratedName: Bool = false, _ context: WriteContext
+    _ object: Value, key: ObjectKey, old: EncodedObject?, isConditional: Bool = false, hasGeneratedName: Bool = false,
+    _ context: WriteContext
   ) throws(APIError) -> PlannedCommit {
     let storeKey = StoreKey(context.kind.storage, key)
     let bytes = schema.encodeForStorage(object, kind: storageKind(context.kind))
@@ -179,15 +210,20 @@ extension ControlPlane {
     return PlannedCommit(
       key: key, storeKey: storeKey, bytes: bytes, old: old, isConditional: isConditional, hasGeneratedName: hasGeneratedName,
       transaction: Transaction(
-        compares: [compare] + context.compares, writes: [.put(storeKey, try seal(bytes, storeKey))] + context.writes, isVolatile: isLease && old != nil))
+        compares: [compare] + context.compares, writes: [.put(storeKey, try seal(bytes, storeKey))] + context.writes,
+        isVolatile: isLease && old != nil))
   }
 
-  private func validate(_ object: Value, old: Value?, _ strategy: any KindStrategy, _ context: WriteContext, name: String) throws(APIError) {
+  private func validate(_ object: Value, old: Value?, _ strategy: any KindStrategy, _ context: WriteContext, name: String)
+    throws(APIError)
+  {
     let faults = Validation.check(object, old: old, context) + strategy.validate(object, old: old, context)
     if !faults.isEmpty { throw .invalid(context.kind, name, faults) }
   }
 
-  private func planUpdate(_ context: inout WriteContext, _ change: (Value, inout WriteContext) throws(APIError) -> Value) throws(APIError) -> Plan {
+  private func planUpdate(_ context: inout WriteContext, _ change: (Value, inout WriteContext) throws(APIError) -> Value)
+    throws(APIError) -> Plan
+  {
     let request = context.request
     let kind = request.kind
     let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: request.key.name)
@@ -195,7 +231,8 @@ extension ControlPlane {
       if case .update(let value) = request.verb, kind.strategy.allowsCreateOnUpdate, request.subresource == nil {
         try authorize(
           RequestAttributes(
-            user: request.identity, verb: "create", group: kind.gvr.group, resource: kind.gvr.resource, namespace: key.namespace, name: key.name))
+            user: request.identity, verb: "create", group: kind.gvr.group, resource: kind.gvr.resource, namespace: key.namespace,
+            name: key.name))
         var value = value
         value["metadata"]["name"] = .string(key.name)
         return try planCreate(value, &context)
@@ -256,8 +293,15 @@ extension ControlPlane {
       if !new.isNull, new != old["metadata"][field] { faults.append(.invalid("metadata.\(field)", new, FieldFault.immutable)) }
     }
     if !faults.isEmpty { throw .invalid(kind, context.request.key.name, faults) }
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "selfLink"] {
-      if old["metadata"][field].isNull { object["metadata"].remove(field) } else { object["metadata"][field] = old["metadata"][field] }
+    for field in [
+      "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+      "generateName", "selfLink",
+    ] {
+      if old["metadata"][field].isNull {
+        object["metadata"].remove(field)
+      } else {
+        object["metadata"][field] = old["metadata"][field]
+      }
     }
     object["metadata"]["managedFields"] = old["metadata"]["managedFields"]
     if object["metadata"]["managedFields"].isNull { object["metadata"].remove("managedFields") }
@@ -267,7 +311,11 @@ extension ControlPlane {
       var kept = old
       if object["status"].isNull { kept.remove("status") } else { kept["status"] = object["status"] }
       for field in ["labels", "annotations", "finalizers"] where kind.typeName != "apps/v1.Deployment" || field != "labels" {
-        if object["metadata"][field].isNull { kept["metadata"].remove(field) } else { kept["metadata"][field] = object["metadata"][field] }
+        if object["metadata"][field].isNull {
+          kept["metadata"].remove(field)
+        } else {
+          kept["metadata"][field] = object["metadata"][field]
+        }
       }
       object = kept
     } else if context.request.subresource == "approval" {
@@ -294,7 +342,12 @@ extension ControlPlane {
       if !added.isEmpty {
         throw .invalid(
           kind, context.request.key.name,
-          [.forbidden("metadata.finalizers", "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(added.map { "\"\($0)\"" }.joined(separator: ", "))}")])
+          [
+            .forbidden(
+              "metadata.finalizers",
+              "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(added.map { "\"\($0)\"" }.joined(separator: ", "))}"
+            )
+          ])
       }
     }
   }
@@ -308,7 +361,8 @@ extension ControlPlane {
     let changed =
       switch rule {
       case "spec or metadata.annotations": differs("spec") || differs("metadata.annotations")
-      case "anything but metadata bookkeeping": differs("endpoints") || differs("ports") || differs("addressType") || differs("metadata.labels")
+      case "anything but metadata bookkeeping":
+        differs("endpoints") || differs("ports") || differs("addressType") || differs("metadata.labels")
       case "webhooks", "template", "spec": differs(rule)
       default: false
       }

@@ -31,7 +31,8 @@ package struct WriteRequest: Sendable {
   package var findings: [String]
 
   package init(
-    kind: ResourceKind, key: ObjectKey, subresource: String? = nil, verb: Verb, identity: Identity, options: WriteOptions, findings: [String] = []
+    kind: ResourceKind, key: ObjectKey, subresource: String? = nil, verb: Verb, identity: Identity, options: WriteOptions,
+    findings: [String] = []
   ) {
     self.kind = kind
     self.key = key
