@@ -6,7 +6,7 @@ import Wire
 /// What every write passes, whichever door it came through: first what may change the object, then what may refuse it.
 enum Admission {
   static func mutate(_ object: inout Value, old: Value?, _ context: inout WriteContext) throws(APIError) {
-    if old == nil { try NamespaceLifecycle.admit(context) }
+    if old == nil { try NamespaceLifecycle.admit(object, context) }
     try NodeRestriction.admit(object, old: old, context)
     guard context.kind.typeName == "core/v1.Pod", old == nil else { return }
     try ServiceAccountAdmission.admit(&object, context)
@@ -31,16 +31,17 @@ enum Admission {
 enum NamespaceLifecycle {
   private static let immortal: Set<String> = ["default", "kube-system", "kube-public"]
 
-  static func admit(_ context: WriteContext) throws(APIError) {
+  static func admit(_ object: Value, _ context: WriteContext) throws(APIError) {
     guard context.kind.isNamespaced else { return }
     let namespaces = GroupResource(resource: "namespaces")
-    let name = context.request.key.namespace
+    let name = objectNamespace
     guard let namespace = context.object(namespaces, ObjectKey(name: name)) else { throw .notFound(namespaces, name) }
     guard namespace.withView({ !$0["metadata"]["deletionTimestamp"].isNull }) else { return }
     let resource = context.kind.gvr.groupResource
+    let objectName = object["metadata"]["name"].string ?? ""
     let why = "unable to create new content in namespace \(name) because it is being terminated"
     var error = APIError(
-      .forbidden, resource, context.request.key.name, "\(resource) \"\(context.request.key.name)\" is forbidden: \(why)")
+      .forbidden, resource, objectName, "\(resource) \"\(objectName)\" is forbidden: \(why)")
     error.causes = [
       .init(reason: "NamespaceTerminating", message: "namespace \(name) is being terminated", field: "metadata.namespace")
     ]
