@@ -34,7 +34,7 @@ enum NamespaceLifecycle {
   static func admit(_ object: Value, _ context: WriteContext) throws(APIError) {
     guard context.kind.isNamespaced else { return }
     let namespaces = GroupResource(resource: "namespaces")
-    let name = objectNamespace
+    let name = context.request.key.namespace
     guard let namespace = context.object(namespaces, ObjectKey(name: name)) else { throw .notFound(namespaces, name) }
     guard namespace.withView({ !$0["metadata"]["deletionTimestamp"].isNull }) else { return }
     let resource = context.kind.gvr.groupResource
