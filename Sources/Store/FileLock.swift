@@ -4,14 +4,19 @@ import Synchronization
 /// One process a file: the lock lives as long as its descriptor.
 final class FileLock: Sendable {
   private let descriptor: Mutex<Int32>
+  private let path: String
 
   /// Makes the file's directory (0700) where it does not exist, and locks `PATH.lock`.
   /// - Throws: ``StoreError/refused(_:)`` that names the process which holds it.
   init(_ path: String) throws(StoreError) {
+    self.path = path
     try Self.makeDirectory(of: path)
     let file = open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw .refused("cannot open \(path).lock: \(String(cString: strerror(errno)))") }
-    guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+    // A program that this process is about to start holds a copy of our old descriptor until its exec: that is waited for, a moment.
+    let isOurs = Self.held.withLock { $0.contains(path) }
+    let isFree = flock(file, LOCK_EX | LOCK_NB) == 0 || !isOurs && Self.holder(file) == getpid() && flock(file, LOCK_EX) == 0
+    guard isFree else {
       var buffer = [UInt8](repeating: 0, count: 16)
       let count = max(0, Glibc.read(file, &buffer, buffer.count))
       Glibc.close(file)
@@ -22,13 +27,25 @@ final class FileLock: Sendable {
     ftruncate(file, 0)
     _ = pid.withUnsafeBytes { Glibc.pwrite(file, $0.baseAddress, $0.count, 0) }
     descriptor = Mutex(file)
+    Self.held.withLock { _ = $0.insert(path) }
+  }
+
+  /// Paths that this process holds.
+  private static let held = Mutex<Set<String>>([])
+
+  private static func holder(_ file: Int32) -> pid_t? {
+    var buffer = [UInt8](repeating: 0, count: 16)
+    let count = max(0, Glibc.pread(file, &buffer, buffer.count, 0))
+    return pid_t(String(decoding: buffer.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
   }
 
   deinit { release() }
 
   func release() {
     descriptor.withLock { file in
-      if file >= 0 { Glibc.close(file) }
+      guard file >= 0 else { return }
+      Self.held.withLock { _ = $0.remove(path) }
+      Glibc.close(file)
       file = -1
     }
   }

@@ -60,10 +60,12 @@ package struct ListCursor: Sendable {
     return ContinueToken(revision: revision, key: last).text
   }
 
-  /// Objects behind this page, where that is known without looking at them.
+  /// Objects behind this page; nil with a selector, where only looking at them would tell.
   package var remainingItemCount: Int64? {
-    guard filter.isEmpty, request.namespace == nil, request.continue.isEmpty, request.limit > 0 else { return nil }
-    let rest = snapshot.tree.count - produced
-    return rest > 0 ? Int64(rest) : nil
+    guard filter.isEmpty, request.limit > 0, produced == request.limit else { return nil }
+    var rest = iterator
+    var count: Int64 = pending == nil ? 0 : 1
+    while rest.next() != nil { count += 1 }
+    return count > 0 ? count : nil
   }
 }

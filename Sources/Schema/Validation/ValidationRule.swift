@@ -90,7 +90,7 @@ final class ValidationRule: Sendable {
     prefixes = (row["prefixes"].array ?? []).compactMap(\.string)
     shown = row["shown"].isNull ? nil : row["shown"]
     let base = text.isEmpty ? "" : text + "."
-    members = (row["members"].array ?? []).map { RulePath($0.string ?? "") }
+    members = (row["members"].array ?? row["maps"].array ?? []).map { RulePath($0.string ?? "") }
     by = (row["by"].array ?? []).map { RulePath($0.string ?? "") }
     across = (row["across"].array ?? []).map { path($0.string ?? "") }
     skipZero = row["skipZero"].string.map { RulePath($0) }

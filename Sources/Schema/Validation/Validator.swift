@@ -570,7 +570,9 @@ final class Validator {
 
   private func totalSize(_ rule: ValidationRule, _ value: Value, base: Int) {
     var size = 0
-    for member in value.object?.members ?? [] {
+    // Over the value itself, or over the maps of it that the rule names together.
+    let maps = rule.members.isEmpty ? [value] : rule.members.map { $0.first(below: value) }
+    for member in maps.flatMap({ $0.object?.members ?? [] }) {
       if !rule.valuesOnly { size += member.key.utf8.count }
       let text = member.value.string ?? ""
       // The data of secrets counts as it is, not as its base64.
