@@ -60,9 +60,9 @@ package struct ListCursor: Sendable {
     return ContinueToken(revision: revision, key: last).text
   }
 
-  /// Objects behind this page; nil with a selector, where only looking at them would tell.
+  /// Objects behind this page; nil where only a look at each of them could say.
   package var remainingItemCount: Int64? {
-    guard filter.isEmpty, request.limit > 0, produced == request.limit else { return nil }
+    guard filter.isEmpty, request.name == nil, request.limit > 0 else { return nil }
     var rest = iterator
     var count: Int64 = pending == nil ? 0 : 1
     while rest.next() != nil { count += 1 }

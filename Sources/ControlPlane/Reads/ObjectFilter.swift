@@ -19,14 +19,11 @@ package struct ObjectFilter: Sendable {
       fields = try FieldSelector(parsing: request.fieldSelector)
     } catch { throw .badRequest(error.description) }
     for field in fields.requirements.map(\.field) where !table.isSelectable(field, request.kind) {
-      let gvr = request.kind.gvr
-      let why =
-        request.kind.selectableFields.isEmpty
-        ? "\"\(field)\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-        : "field label not supported: \(field)"
+      // Clients put the resource and the selectors before it.
       throw .badRequest(
-        "Unable to find \"\(gvr.group)/\(gvr.version), Resource=\(gvr.resource)\" that match label selector \"\(request.labelSelector)\", field selector \"\(request.fieldSelector)\": \(why)"
-      )
+        request.kind.selectableFields.isEmpty
+          ? "\"\(field)\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+          : "field label not supported: \(field)")
     }
   }
 

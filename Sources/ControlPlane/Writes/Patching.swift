@@ -18,29 +18,39 @@ extension ControlPlane {
         merged = try JSONPatch.apply(patch.body, to: target)
       case .merge: merged = try MergePatch.apply(patch.body, to: target)
       case .strategic: merged = try schema.strategicMerge(patch.body, into: target, type: kind.type)
-      case .apply:
-        throw PatchError(
-          .malformed, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
+      case .apply: throw PatchError(.malformed, "an apply patch is no merge")
       }
     } catch { throw Self.failure(error, patch, context) }
     guard case .object = merged else { throw .badRequest("the patch leaves no object") }
     if let other = merged["kind"].string, other != kind.kind {
       throw .badRequest("the patch changes kind from \(kind.kind) to \(other)")
     }
+    var strictFault: FieldFault?
     do throws(DecodeError) {
       let findings = try schema.prune(&merged, type: kind.type)
       switch context.request.options.fieldValidation {
-      case "Strict" where !findings.isEmpty: throw DecodeError("strict decoding error: \(findings.joined(separator: ", "))")
+      case "Strict" where !findings.isEmpty:
+        strictFault = FieldFault(
+          reason: "FieldValueInvalid", field: "patch",
+          message: "Invalid value: \"\(GoText.of(patch.body))\": strict decoding error: \(findings.joined(separator: ", "))")
       case "Warn": context.warnings += findings
       default: break
       }
-    } catch { throw .badRequest(error.message) }
+    } catch {
+      throw .badRequest("\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): \(error.message)")
+    }
+    if let strictFault {
+      var refusal = APIError(.invalid, " \"\" is invalid: patch: \(strictFault.message)")
+      refusal.causes = [.init(reason: strictFault.reason, message: strictFault.message, field: strictFault.field)]
+      throw refusal
+    }
     Conversion.write(&merged, from: kind, table: schema)
     return merged
   }
 
   private static func failure(_ error: PatchError, _ patch: Patch, _ context: WriteContext) -> APIError {
-    if patch.kind == .apply { return APIError(.unsupportedMediaType, error.message) }
+    // As upstream: nothing but the sentence, which clients show as it is.
+    if error.kind == .inapplicable { return APIError(.invalid, error.message) }
     var refusal =
       error.kind == .tooLarge
       ? APIError(.requestEntityTooLarge, error.message)
@@ -49,5 +59,19 @@ extension ControlPlane {
     refusal.group = context.kind.gvr.group
     refusal.kind = context.kind.gvr.resource
     return refusal
+  }
+}
+
+/// A value as Go prints one (`%+v`): `map[a:1 b:[x y]]`.
+private enum GoText {
+  static func of(_ value: Value) -> String {
+    switch value {
+    case .null: "<nil>"
+    case .string(let text): text
+    case .array(let elements): "[\(elements.map(of).joined(separator: " "))]"
+    case .object(let object):
+      "map[\(object.members.sorted { $0.key < $1.key }.map { "\($0.key):\(of($0.value))" }.joined(separator: " "))]"
+    default: value.json
+    }
   }
 }

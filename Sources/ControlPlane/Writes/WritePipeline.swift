@@ -13,8 +13,13 @@ extension ControlPlane {
   /// Create, update and patch. The caller has authorized.
   package func write(_ request: WriteRequest) async throws(APIError) -> WriteResult {
     let name = request.key.name
+    let start = ContinuousClock.now
     do throws(APIError) {
       let result = try await commit(request)
+      let passed = (ContinuousClock.now - start).components
+      metrics.observe(
+        "gantry_write_duration_seconds", [("verb", request.verb.auditVerb)],
+        seconds: Double(passed.seconds) + Double(passed.attoseconds) / 1e18)
       record(
         request.identity, request.verb.auditVerb, request.kind, result.object.key, subresource: request.subresource,
         dryRun: request.options.dryRun, code: result.isCreated ? 201 : 200)
@@ -117,6 +122,10 @@ extension ControlPlane {
   }
 
   private func check(_ request: WriteRequest) throws(APIError) {
+    if case .patch(let patch) = request.verb, patch.kind == .apply {
+      throw APIError(
+        .unsupportedMediaType, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
+    }
     if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource,
       ["ephemeralcontainers", "resize"].contains(subresource)
     {
