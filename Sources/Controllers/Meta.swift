@@ -2,28 +2,28 @@ import Client
 import Wire
 
 /// What controllers read of every object's metadata.
-struct Meta: Sendable, Hashable {
-  struct Owner: Sendable, Hashable {
-    var apiVersion: String
-    var kind: String
-    var name: String
-    var uid: String
-    var isController: Bool
-    var blocksDeletion: Bool
+package struct Meta: Sendable, Hashable {
+  package struct Owner: Sendable, Hashable {
+    package var apiVersion: String
+    package var kind: String
+    package var name: String
+    package var uid: String
+    package var isController: Bool
+    package var blocksDeletion: Bool
   }
 
-  var key: ObjectKey
-  var uid: String
-  var revision: Int64
-  var generation: Int64
-  var labels: [String: String]
-  var owners: [Owner]
-  var finalizers: [String]
+  package var key: ObjectKey
+  package var uid: String
+  package var revision: Int64
+  package var generation: Int64
+  package var labels: [String: String]
+  package var owners: [Owner]
+  package var finalizers: [String]
   /// Seconds since 1970.
-  var created: Int64
-  var isDeleting: Bool
+  package var created: Int64
+  package var isDeleting: Bool
 
-  init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     let metadata = view["metadata"]
     key = object.key
     uid = object.uid
@@ -41,11 +41,11 @@ struct Meta: Sendable, Hashable {
     isDeleting = metadata["deletionTimestamp"].isPresent
   }
 
-  var controller: Owner? { owners.first(where: \.isController) }
+  package var controller: Owner? { owners.first(where: \.isController) }
 }
 
 /// An owner reference that makes `owner` the controller.
-func controllerReference(apiVersion: String, kind: String, _ owner: Meta) -> Value {
+package func controllerReference(apiVersion: String, kind: String, _ owner: Meta) -> Value {
   [
     "apiVersion": .string(apiVersion), "kind": .string(kind), "name": .string(owner.key.name), "uid": .string(owner.uid),
     "controller": true, "blockOwnerDeletion": true,
@@ -53,7 +53,7 @@ func controllerReference(apiVersion: String, kind: String, _ owner: Meta) -> Val
 }
 
 /// What a reconciler wants done, in the order in which it is to be done.
-enum Action: Sendable {
+package enum Action: Sendable {
   case write(Operation)
   /// Creates that are made in growing batches, so that a refusal (quota, webhook) is noticed before thousands are sent.
   case createMany([Operation])
@@ -63,7 +63,14 @@ enum Action: Sendable {
 }
 
 extension Value {
-  init(_ labels: [String: String]) {
+  package init(_ labels: [String: String]) {
     self = .object(Object(labels.sorted { $0.key < $1.key }.map { Object.Member(key: $0.key, value: .string($0.value)) }))
+  }
+
+  /// A merge patch that makes one set of labels the other.
+  package init(changing old: [String: String], to new: [String: String]) {
+    var members = old.keys.filter { new[$0] == nil }.map { Object.Member(key: $0, value: .null) }
+    members += new.filter { old[$0.key] != $0.value }.map { Object.Member(key: $0.key, value: .string($0.value)) }
+    self = .object(Object(members.sorted { $0.key < $1.key }))
   }
 }

@@ -2,37 +2,38 @@ import Client
 import Wire
 
 /// What controllers read of a Pod.
-struct PodView: Sendable {
-  struct Port: Sendable, Hashable {
-    var name: String
-    var transport: String
-    var number: Int64
+package struct PodView: Sendable {
+  package struct Port: Sendable, Hashable {
+    package var name: String
+    package var transport: String
+    package var number: Int64
   }
-  struct Toleration: Sendable, Hashable {
-    var key: String
-    var isExists: Bool
-    var value: String
-    var effect: String
-    var seconds: Int64?
+  package struct Toleration: Sendable, Hashable {
+    package var key: String
+    package var isExists: Bool
+    package var value: String
+    package var effect: String
+    package var seconds: Int64?
   }
 
-  var meta: Meta
-  var phase: String
-  var node: String
+  package var meta: Meta
+  package var phase: String
+  package var node: String
   /// `status.podIPs`, else the one of `status.podIP`.
-  var addresses: [String]
-  var hostname: String
-  var subdomain: String
-  var ports: [Port]
-  var tolerations: [Toleration]
-  var isReady: Bool
+  package var addresses: [String]
+  package var hostname: String
+  package var subdomain: String
+  package var ports: [Port]
+  package var tolerations: [Toleration]
+  package var isReady: Bool
   /// When the Ready condition last changed, seconds since 1970.
-  var readySince: Int64
-  var restarts: Int64
+  package var readySince: Int64
+  /// Of the container that was restarted most often.
+  package var restarts: Int64
   /// `controller.kubernetes.io/pod-deletion-cost`.
-  var deletionCost: Int64
+  package var deletionCost: Int64
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in PodView(object, view) }
   }
 
@@ -47,8 +48,10 @@ struct PodView: Sendable {
     hostname = spec["hostname"].string ?? ""
     subdomain = spec["subdomain"].string ?? ""
     var ports: [Port] = []
-    for list in [spec["initContainers"], spec["containers"]] {
+    // Init containers serve only where they go on running.
+    for (list, isInit) in [(spec["containers"], false), (spec["initContainers"], true)] {
       list.forEach { container in
+        guard !isInit || container["restartPolicy"].equals("Always") else { return }
         container["ports"].forEach { port in
           guard let number = port["containerPort"].int, let name = port["name"].string else { return }
           ports.append(Port(name: name, transport: port["protocol"].string ?? "TCP", number: number))
@@ -71,17 +74,30 @@ struct PodView: Sendable {
     self.isReady = isReady
     self.readySince = readySince
     var restarts: Int64 = 0
-    status["containerStatuses"].forEach { restarts += min($0["restartCount"].int ?? 0, 1 << 30) }
+    status["containerStatuses"].forEach { restarts = max(restarts, min($0["restartCount"].int ?? 0, 1 << 30)) }
     self.restarts = restarts
     deletionCost = view["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].string.flatMap { Int64($0) } ?? 0
   }
 
-  var isFinished: Bool { phase == "Succeeded" || phase == "Failed" }
+  package var isFinished: Bool { phase == "Succeeded" || phase == "Failed" }
   /// Counts towards the replicas of a set.
-  var isActive: Bool { !isFinished && !meta.isDeleting }
+  package var isActive: Bool { !isFinished && !meta.isDeleting }
+
+  /// A write that says why the pod is taken away although it did nothing wrong.
+  /// - Parameter fails: for a pod that nobody can stop any more: it has failed.
+  package func disrupted(reason: String, message: String, at instant: Int64, fails: Bool = false) -> Operation {
+    let condition: Value = [
+      "type": "DisruptionTarget", "status": "True", "reason": .string(reason), "message": .string(message),
+      "lastTransitionTime": .string(RFC3339.text(instant)),
+    ]
+    var status: Value = ["conditions": [condition]]
+    if fails { status["phase"] = "Failed" }
+    return .patch(
+      .pods, meta.key, subresource: "status", Patch(.strategic, ["metadata": ["uid": .string(meta.uid)], "status": status]))
+  }
 
   /// Ready for at least so many seconds.
-  func isAvailable(_ minReadySeconds: Int64, now: Int64) -> Bool {
+  package func isAvailable(_ minReadySeconds: Int64, now: Int64) -> Bool {
     isReady && (minReadySeconds <= 0 || readySince > 0 && readySince + minReadySeconds <= now)
   }
 }

@@ -2,26 +2,26 @@ import Client
 import Wire
 
 /// What controllers read of a Service.
-struct ServiceView: Sendable {
-  struct Port: Sendable, Hashable {
-    var name: String
-    var transport: String
-    var port: Int64
+package struct ServiceView: Sendable {
+  package struct Port: Sendable, Hashable {
+    package var name: String
+    package var transport: String
+    package var port: Int64
     /// A number, or the name of a container's port; `port` where neither is given.
-    var targetNumber: Int64?
-    var targetName: String
-    var appProtocol: String
+    package var targetNumber: Int64?
+    package var targetName: String
+    package var appProtocol: String
   }
-  var meta: Meta
+  package var meta: Meta
   /// nil: endpoints are somebody else's.
-  var selector: LabelSelector?
-  var ports: [Port]
-  var isHeadless: Bool
-  var isExternalName: Bool
-  var publishesNotReady: Bool
-  var families: [String]
+  package var selector: LabelSelector?
+  package var ports: [Port]
+  package var isHeadless: Bool
+  package var isExternalName: Bool
+  package var publishesNotReady: Bool
+  package var families: [String]
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in ServiceView(object, view) }
   }
 
@@ -44,48 +44,58 @@ struct ServiceView: Sendable {
 }
 
 /// What controllers read of a Namespace.
-struct NamespaceView: Sendable {
-  var meta: Meta
+package struct NamespaceView: Sendable {
+  package var meta: Meta
   /// `spec.finalizers`, not the metadata's.
-  var finalizers: [String]
-  var isTerminating: Bool
+  package var finalizers: [String]
+  package var isTerminating: Bool
+  /// By type.
+  package var conditions: [String: Condition]
 
-  init(_ object: EncodedObject) {
-    self = object.withView { view in
-      NamespaceView(
-        meta: Meta(object, view), finalizers: view["spec"]["finalizers"].compactMap(\.string),
-        isTerminating: view["metadata"]["deletionTimestamp"].isPresent || view["status"]["phase"].equals("Terminating"))
-    }
+  package struct Condition: Sendable, Equatable {
+    package var status: String
+    package var reason: String
+    package var message: String
   }
 
-  private init(meta: Meta, finalizers: [String], isTerminating: Bool) {
-    self.meta = meta
-    self.finalizers = finalizers
-    self.isTerminating = isTerminating
+  package init(_ object: EncodedObject) {
+    self = object.withView { view in NamespaceView(object, view) }
+  }
+
+  private init(_ object: EncodedObject, _ view: JSONView) {
+    meta = Meta(object, view)
+    finalizers = view["spec"]["finalizers"].compactMap(\.string)
+    isTerminating = view["metadata"]["deletionTimestamp"].isPresent || view["status"]["phase"].equals("Terminating")
+    var conditions: [String: Condition] = [:]
+    view["status"]["conditions"].forEach { condition in
+      conditions[condition["type"].string ?? ""] = Condition(
+        status: condition["status"].string ?? "", reason: condition["reason"].string ?? "", message: condition["message"].string ?? "")
+    }
+    self.conditions = conditions
   }
 }
 
 /// What controllers read of a Node.
-struct NodeView: Sendable {
-  struct Taint: Sendable, Hashable {
-    var key: String
-    var value: String
-    var effect: String
-    var added: String
+package struct NodeView: Sendable {
+  package struct Taint: Sendable, Hashable {
+    package var key: String
+    package var value: String
+    package var effect: String
+    package var added: String
   }
-  struct Condition: Sendable, Hashable {
-    var type: String
-    var status: String
+  package struct Condition: Sendable, Hashable {
+    package var type: String
+    package var status: String
     /// Seconds since 1970.
-    var heartbeat: Int64
+    package var heartbeat: Int64
   }
-  var meta: Meta
-  var isUnschedulable: Bool
-  var podCIDRs: [String]
-  var taints: [Taint]
-  var conditions: [Condition]
+  package var meta: Meta
+  package var isUnschedulable: Bool
+  package var podCIDRs: [String]
+  package var taints: [Taint]
+  package var conditions: [Condition]
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in NodeView(object, view) }
   }
 
@@ -107,5 +117,5 @@ struct NodeView: Sendable {
     }
   }
 
-  func condition(_ type: String) -> String? { conditions.first { $0.type == type }?.status }
+  package func condition(_ type: String) -> String? { conditions.first { $0.type == type }?.status }
 }

@@ -62,8 +62,23 @@ final class DeploymentController: Sendable {
     }
     var owned = sets.find("owner", deployment.meta.uid)
     if !deployment.meta.isDeleting {
+      // A set whose labels were changed is let go; its pods stay with it.
+      let strangers = owned.filter { !selector.matches($0.meta.labels) }
+      let released: Value = ["$patch": "delete", "uid": .string(deployment.meta.uid)]
+      for set in strangers {
+        let patch: Value = ["metadata": ["uid": .string(set.meta.uid), "ownerReferences": [released]]]
+        for result in await loop.client.submit([.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.strategic, patch))]) {
+          _ = try result.get()
+        }
+      }
+      owned.removeAll { set in strangers.contains { $0.meta.uid == set.meta.uid } }
       let orphans = sets.find("orphans", key.namespace).filter { !$0.meta.isDeleting && selector.matches($0.meta.labels) }
       let reference = controllerReference(apiVersion: "apps/v1", kind: "Deployment", deployment.meta)
+      if !orphans.isEmpty {
+        // A view that is behind would hand sets to an owner that is gone, and garbage collection would take them.
+        let live = try await loop.client.get(.deployments, key)
+        guard live.uid == deployment.meta.uid, live.withView({ !$0["metadata"]["deletionTimestamp"].isPresent }) else { return [] }
+      }
       for set in orphans {
         let patch: Value = ["metadata": ["uid": .string(set.meta.uid), "ownerReferences": [reference]]]
         for result in await loop.client.submit([.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.strategic, patch))]) {
@@ -109,8 +124,10 @@ final class DeploymentController: Sendable {
       // The set's or the deployment's own event starts the next round.
       throw error
     case .failure(let error):
-      // Says why nothing comes up: an invalid template, a quota.
-      if deployment.progressDeadlineSeconds != nil {
+      if error.causes.contains(where: { $0.reason == "NamespaceTerminating" }) { return [] }
+      // Says why nothing comes up: an invalid template, a quota. Once: each write of it would start the next round at once.
+      let isTold = deployment.conditions.contains { $0.type == "Progressing" && $0.reason == "ReplicaSetCreateError" }
+      if deployment.progressDeadlineSeconds != nil, !isTold {
         let instant = RFC3339.text(now().seconds)
         let condition: Value = [
           "type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "lastUpdateTime": .string(instant),

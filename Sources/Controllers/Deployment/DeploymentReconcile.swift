@@ -5,23 +5,23 @@ import Wire
 ///
 /// - Source: Kubernetes "Deployments" (rolling update, recreate, proportional scaling, revisions, progress deadline), with upstream's
 ///   reasons, messages and annotations.
-struct DeploymentReconcile {
-  let deployment: DeploymentView
+package struct DeploymentReconcile {
+  package let deployment: DeploymentView
   /// Every set that the deployment owns, oldest first.
-  private(set) var sets: [ReplicaSetView]
+  package private(set) var sets: [ReplicaSetView]
   /// Pods that are not finished, by the uid of their set; only Recreate asks.
-  let unfinishedPods: [String: Int]
+  package let unfinishedPods: [String: Int]
   /// Seconds since 1970.
-  let now: Int64
+  package let now: Int64
 
-  private(set) var actions: [Action] = []
+  package private(set) var actions: [Action] = []
   private var newSet: Int?
   private var status = DeploymentStatus()
   private var conditions: [DeploymentView.Condition]
   /// The set that this round creates: its name, for a collision of names.
-  private(set) var created: (key: ObjectKey, template: Value)?
+  package private(set) var created: (key: ObjectKey, template: Value)?
 
-  init(_ deployment: DeploymentView, sets: [ReplicaSetView], unfinishedPods: [String: Int], now: Int64) {
+  package init(_ deployment: DeploymentView, sets: [ReplicaSetView], unfinishedPods: [String: Int], now: Int64) {
     self.deployment = deployment
     self.sets = sets.sorted { ($0.meta.created, $0.meta.key.name) < ($1.meta.created, $1.meta.key.name) }
     self.unfinishedPods = unfinishedPods
@@ -32,7 +32,7 @@ struct DeploymentReconcile {
   }
 
   /// A template without the hash that sets carry.
-  static func comparable(_ template: Value) -> Value {
+  package static func comparable(_ template: Value) -> Value {
     var template = template
     _ = template["metadata"]["labels"].remove(DeploymentAnnotation.hashLabel)
     if template["metadata"]["labels"].object?.isEmpty == true { template["metadata"].remove("labels") }
@@ -43,7 +43,7 @@ struct DeploymentReconcile {
     return template
   }
 
-  mutating func decide() -> [Action] {
+  package mutating func decide() -> [Action] {
     if deployment.meta.isDeleting {
       writeStatus()
       return actions
@@ -101,7 +101,9 @@ struct DeploymentReconcile {
   private func newSetSize(_ current: Int64) -> Int64 {
     guard !deployment.isRecreate else { return deployment.replicas }
     let limit = deployment.replicas + deployment.limits.surge
-    let all = sets.reduce(0) { $0 + $1.replicas }
+    // Pods that an old set has not deleted yet are there; counting what it should have would have too many for a moment.
+    let others = sets.indices.reduce(0) { $0 + ($1 == newSet ? 0 : max(sets[$1].replicas, sets[$1].status.replicas)) }
+    let all = others + current
     guard all < limit else { return current }
     return current + min(limit - all, deployment.replicas - current)
   }
@@ -111,24 +113,27 @@ struct DeploymentReconcile {
     guard old.contains(where: { sets[$0].replicas > 0 }) else { return false }
     let minimum = deployment.replicas - deployment.limits.unavailable
     let all = sets.reduce(0) { $0 + $1.replicas }
-    let newUnavailable = newSet.map { sets[$0].replicas - sets[$0].status.available } ?? 0
+    let newUnavailable = newSet.map { max(0, sets[$0].replicas - sets[$0].status.available) } ?? 0
     let mayGo = all - minimum - newUnavailable
     guard mayGo > 0 else { return false }
+    var sizes = sets.map(\.replicas)
+    // A status may be older than the size: pods that were told to go do not count as available any more.
+    func available(_ i: Int) -> Int64 { min(sets[i].status.available, sizes[i]) }
     var gone: Int64 = 0
-    for i in old where gone < mayGo && sets[i].replicas > 0 && sets[i].replicas != sets[i].status.available {
-      let count = min(mayGo - gone, sets[i].replicas - sets[i].status.available)
+    for i in old {
+      let count = min(mayGo - gone, sizes[i] - available(i))
       guard count > 0 else { continue }
       gone += count
-      scale(i, to: sets[i].replicas - count)
+      sizes[i] -= count
     }
-    let available = sets.reduce(0) { $0 + $1.status.available }
-    var left = available - minimum
-    for i in old where left > 0 && sets[i].replicas > 0 {
-      let count = min(sets[i].replicas, left)
+    var left = min(mayGo - gone, sets.indices.reduce(0) { $0 + available($1) } - minimum)
+    for i in old where left > 0 {
+      let count = min(sizes[i], left)
       left -= count
       gone += count
-      scale(i, to: sets[i].replicas - count)
+      sizes[i] -= count
     }
+    for i in old where sizes[i] != sets[i].replicas { scale(i, to: sizes[i]) }
     return gone > 0
   }
 
@@ -318,7 +323,7 @@ struct DeploymentReconcile {
   }
 
   /// A name for a template: ten characters at most, of the alphabet of generated names.
-  static func hash(_ template: Value, collisions: Int64) -> String {
+  package static func hash(_ template: Value, collisions: Int64) -> String {
     var hash: UInt32 = 0x811C_9DC5
     func add(_ bytes: some Sequence<UInt8>) { for byte in bytes { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 } }
     add(template.jsonBytes)
@@ -398,7 +403,7 @@ struct DeploymentReconcile {
     } else {
       conditions.removeAll { $0.type == "Progressing" }
     }
-    let failure = sets.compactMap { $0.status.failure }.first
+    let failure = newSet.flatMap { sets[$0].status.failure } ?? sets.compactMap(\.status.failure).first
     if let failure {
       setCondition("ReplicaFailure", "True", failure.reason, failure.message)
     } else {
@@ -438,7 +443,7 @@ struct DeploymentReconcile {
       setCondition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
     }
     guard status != deployment.status || conditions != deployment.conditions else { return }
-    let patch = status.patch(conditions: conditions, collisionCount: deployment.collisionCount)
+    let patch = status.patch(uid: deployment.meta.uid, conditions: conditions, collisionCount: deployment.collisionCount)
     actions.append(.write(.patch(.deployments, deployment.meta.key, subresource: "status", Patch(.merge, patch))))
   }
 }

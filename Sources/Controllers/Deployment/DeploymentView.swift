@@ -1,36 +1,36 @@
 import Client
 import Wire
 
-enum DeploymentAnnotation {
-  static let revision = "deployment.kubernetes.io/revision"
-  static let revisionHistory = "deployment.kubernetes.io/revision-history"
-  static let desiredReplicas = "deployment.kubernetes.io/desired-replicas"
-  static let maxReplicas = "deployment.kubernetes.io/max-replicas"
+package enum DeploymentAnnotation {
+  package static let revision = "deployment.kubernetes.io/revision"
+  package static let revisionHistory = "deployment.kubernetes.io/revision-history"
+  package static let desiredReplicas = "deployment.kubernetes.io/desired-replicas"
+  package static let maxReplicas = "deployment.kubernetes.io/max-replicas"
   /// Written by clients about themselves; not handed on to ReplicaSets.
-  static let own: Set<String> = [
+  package static let own: Set<String> = [
     revision, revisionHistory, desiredReplicas, maxReplicas, "kubectl.kubernetes.io/last-applied-configuration",
     "deprecated.deployment.rollback.to",
   ]
-  static let hashLabel = "pod-template-hash"
+  package static let hashLabel = "pod-template-hash"
 }
 
 /// What the deployment controller reads of a Deployment.
-struct DeploymentView: Sendable {
-  struct Condition: Sendable, Equatable {
-    var type: String
-    var status: String
-    var reason: String
-    var message: String
-    var updated: String
-    var transitioned: String
+package struct DeploymentView: Sendable {
+  package struct Condition: Sendable, Equatable {
+    package var type: String
+    package var status: String
+    package var reason: String
+    package var message: String
+    package var updated: String
+    package var transitioned: String
   }
 
   /// `5` or `25%`.
-  enum Amount: Sendable, Equatable {
+  package enum Amount: Sendable, Equatable {
     case count(Int64)
     case percent(Int64)
 
-    init?(_ view: JSONView) {
+    package init?(_ view: JSONView) {
       if let count = view.int {
         self = .count(count)
       } else if let text = view.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()) {
@@ -40,7 +40,7 @@ struct DeploymentView: Sendable {
       }
     }
 
-    func resolved(of total: Int64, roundingUp: Bool) -> Int64 {
+    package func resolved(of total: Int64, roundingUp: Bool) -> Int64 {
       switch self {
       case .count(let count): return count
       case .percent(let percent):
@@ -50,24 +50,24 @@ struct DeploymentView: Sendable {
     }
   }
 
-  var meta: Meta
-  var annotations: [String: String]
-  var replicas: Int64
-  var selector: LabelSelector?
-  var minReadySeconds: Int64
-  var isPaused: Bool
-  var isRecreate: Bool
-  var maxSurge: Amount
-  var maxUnavailable: Amount
-  var revisionHistoryLimit: Int
+  package var meta: Meta
+  package var annotations: [String: String]
+  package var replicas: Int64
+  package var selector: LabelSelector?
+  package var minReadySeconds: Int64
+  package var isPaused: Bool
+  package var isRecreate: Bool
+  package var maxSurge: Amount
+  package var maxUnavailable: Amount
+  package var revisionHistoryLimit: Int
   /// nil: no deadline.
-  var progressDeadlineSeconds: Int64?
-  var collisionCount: Int64
-  var conditions: [Condition]
-  var status: DeploymentStatus
-  var object: EncodedObject
+  package var progressDeadlineSeconds: Int64?
+  package var collisionCount: Int64
+  package var conditions: [Condition]
+  package var status: DeploymentStatus
+  package var object: EncodedObject
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in DeploymentView(object, view) }
   }
 
@@ -97,12 +97,12 @@ struct DeploymentView: Sendable {
     self.object = object
   }
 
-  var template: Value { object.withView { $0["spec"]["template"].value } }
-  var selectorValue: Value { object.withView { $0["spec"]["selector"].value } }
+  package var template: Value { object.withView { $0["spec"]["template"].value } }
+  package var selectorValue: Value { object.withView { $0["spec"]["selector"].value } }
 
   /// How many pods there may be beyond, and missing of, `replicas`.
   /// - Source: both zero would stop every rollout: then one may be missing.
-  var limits: (surge: Int64, unavailable: Int64) {
+  package var limits: (surge: Int64, unavailable: Int64) {
     guard !isRecreate else { return (0, 0) }
     let surge = maxSurge.resolved(of: replicas, roundingUp: true)
     let unavailable = min(maxUnavailable.resolved(of: replicas, roundingUp: false), replicas)
@@ -110,17 +110,17 @@ struct DeploymentView: Sendable {
   }
 }
 
-struct DeploymentStatus: Sendable, Equatable {
-  var observedGeneration: Int64 = 0
-  var replicas: Int64 = 0
-  var updated: Int64 = 0
-  var ready: Int64 = 0
-  var available: Int64 = 0
-  var unavailable: Int64 = 0
+package struct DeploymentStatus: Sendable, Equatable {
+  package var observedGeneration: Int64 = 0
+  package var replicas: Int64 = 0
+  package var updated: Int64 = 0
+  package var ready: Int64 = 0
+  package var available: Int64 = 0
+  package var unavailable: Int64 = 0
 
-  init() {}
+  package init() {}
 
-  init(_ view: JSONView) {
+  package init(_ view: JSONView) {
     observedGeneration = view["observedGeneration"].int ?? 0
     replicas = view["replicas"].int ?? 0
     updated = view["updatedReplicas"].int ?? 0
@@ -130,7 +130,7 @@ struct DeploymentStatus: Sendable, Equatable {
   }
 
   /// As a merge patch of `status`; zeros are taken out.
-  func patch(conditions: [DeploymentView.Condition], collisionCount: Int64) -> Value {
+  package func patch(uid: String, conditions: [DeploymentView.Condition], collisionCount: Int64) -> Value {
     var status: Value = ["observedGeneration": .int(observedGeneration)]
     let counts = [
       ("replicas", replicas), ("updatedReplicas", updated), ("readyReplicas", ready), ("availableReplicas", available),
@@ -145,6 +145,6 @@ struct DeploymentStatus: Sendable, Equatable {
           "message": .string(condition.message),
         ]
       })
-    return ["status": status]
+    return ["metadata": ["uid": .string(uid)], "status": status]
   }
 }

@@ -2,15 +2,15 @@ import Client
 import Wire
 
 /// A port of a slice or a subset, resolved for the pods that share it.
-struct EndpointPort: Sendable, Hashable, Comparable {
-  var name: String
-  var transport: String
-  var number: Int64
-  var appProtocol: String
+package struct EndpointPort: Sendable, Hashable, Comparable {
+  package var name: String
+  package var transport: String
+  package var number: Int64
+  package var appProtocol: String
 
-  static func < (a: Self, b: Self) -> Bool { (a.name, a.transport, a.number) < (b.name, b.transport, b.number) }
+  package static func < (a: Self, b: Self) -> Bool { (a.name, a.transport, a.number) < (b.name, b.transport, b.number) }
 
-  var value: Value {
+  package var value: Value {
     var value: Value = ["name": .string(name), "port": .int(number), "protocol": .string(transport)]
     if !appProtocol.isEmpty { value["appProtocol"] = .string(appProtocol) }
     return value
@@ -18,18 +18,18 @@ struct EndpointPort: Sendable, Hashable, Comparable {
 }
 
 /// A pod behind a service.
-struct Endpoint: Sendable, Hashable {
-  var address: String
-  var hostname: String
-  var isReady: Bool
-  var isServing: Bool
-  var isTerminating: Bool
-  var node: String
-  var zone: String
-  var pod: ObjectKey
-  var uid: String
+package struct Endpoint: Sendable, Hashable {
+  package var address: String
+  package var hostname: String
+  package var isReady: Bool
+  package var isServing: Bool
+  package var isTerminating: Bool
+  package var node: String
+  package var zone: String
+  package var pod: ObjectKey
+  package var uid: String
 
-  var value: Value {
+  package var value: Value {
     var value: Value = [
       "addresses": [.string(address)],
       "conditions": ["ready": .bool(isReady), "serving": .bool(isServing), "terminating": .bool(isTerminating)],
@@ -41,17 +41,17 @@ struct Endpoint: Sendable, Hashable {
     return value
   }
 
-  var targetReference: Value {
+  package var targetReference: Value {
     ["kind": "Pod", "namespace": .string(pod.namespace), "name": .string(pod.name), "uid": .string(uid)]
   }
 
   /// nil where the pod cannot stand behind a service: no address yet, or finished.
-  init?(_ pod: PodView, of service: ServiceView, family: String, zone: String) {
+  package init?(_ pod: PodView, of service: ServiceView, family: String, zone: String) {
     let isIPv6 = family == "IPv6"
     guard !pod.isFinished, let address = pod.addresses.first(where: { $0.contains(":") == isIPv6 }) else { return nil }
     self.address = address
     isTerminating = pod.meta.isDeleting
-    isServing = pod.isReady || service.publishesNotReady
+    isServing = pod.isReady
     isReady = service.publishesNotReady || pod.isReady && !isTerminating
     hostname = !pod.hostname.isEmpty && pod.subdomain == service.meta.key.name ? pod.hostname : ""
     node = pod.node
@@ -60,7 +60,7 @@ struct Endpoint: Sendable, Hashable {
     uid = pod.meta.uid
   }
 
-  init?(_ view: JSONView) {
+  package init?(_ view: JSONView) {
     var first: String?
     view["addresses"].forEach { if first == nil { first = $0.string } }
     guard let first else { return nil }
@@ -78,7 +78,7 @@ struct Endpoint: Sendable, Hashable {
 
 extension ServiceView {
   /// The service's ports as a pod serves them. A named port that the pod does not have is left out.
-  func resolvedPorts(for pod: PodView) -> [EndpointPort] {
+  package func resolvedPorts(for pod: PodView) -> [EndpointPort] {
     ports.compactMap { port in
       let number: Int64?
       if let target = port.targetNumber {
@@ -94,17 +94,17 @@ extension ServiceView {
 }
 
 /// What the controller reads of an EndpointSlice.
-struct SliceView: Sendable {
-  var meta: Meta
-  var service: String
-  var isOurs: Bool
-  var family: String
-  var ports: [EndpointPort]
-  var endpoints: [Endpoint]
+package struct SliceView: Sendable {
+  package var meta: Meta
+  package var service: String
+  package var isOurs: Bool
+  package var family: String
+  package var ports: [EndpointPort]
+  package var endpoints: [Endpoint]
 
-  static let manager = "endpointslice-controller.k8s.io"
+  package static let manager = "endpointslice-controller.k8s.io"
 
-  init?(_ object: EncodedObject) {
+  package init?(_ object: EncodedObject) {
     let slice: SliceView? = object.withView { view in
       let labels = view["metadata"]["labels"]
       guard let service = labels["kubernetes.io/service-name"].string else { return nil }
@@ -134,22 +134,29 @@ struct SliceView: Sendable {
 /// One service and its slices: which writes make them say which pods stand behind it. Pure.
 ///
 /// Endpoints stay in the slice that they are in; new ones fill slices that change anyway, then others with room, then new slices.
-struct EndpointSliceReconcile {
-  let service: ServiceView
-  let pods: [PodView]
-  let zones: [String: String]
+package struct EndpointSliceReconcile {
+  package let service: ServiceView
+  package let pods: [PodView]
+  package let zones: [String: String]
   /// The controller's own slices of this service.
-  let slices: [SliceView]
+  package let slices: [SliceView]
+
+  package init(service: ServiceView, pods: [PodView], zones: [String: String] = [:], slices: [SliceView] = []) {
+    self.service = service
+    self.pods = pods
+    self.zones = zones
+    self.slices = slices
+  }
 
   /// Endpoints of one slice at most.
-  static let capacity = 100
+  package static let capacity = 100
 
   private struct Group: Hashable {
     var family: String
     var ports: [EndpointPort]
   }
 
-  func decide() -> [Operation] {
+  package func decide() -> [Operation] {
     var wanted: [Group: [Endpoint]] = [:]
     for family in service.families {
       for pod in pods {
@@ -170,7 +177,7 @@ struct EndpointSliceReconcile {
     for slice in spare.sorted(by: { $0.meta.key < $1.meta.key }) {
       if survivors[slice.family] == 0 {
         survivors[slice.family] = 1
-        if !slice.endpoints.isEmpty { operations.append(update(slice, [])) }
+        if !slice.endpoints.isEmpty || slice.meta.labels != labels { operations.append(update(slice, [])) }
       } else {
         operations.append(.delete(.endpointSlices, slice.meta.key, DeleteOptions(preconditionUID: slice.meta.uid)))
       }
@@ -186,7 +193,7 @@ struct EndpointSliceReconcile {
     var contents: [(slice: SliceView, endpoints: [Endpoint], isChanged: Bool)] = []
     for slice in slices.sorted(by: { $0.meta.key < $1.meta.key }) {
       let kept = slice.endpoints.compactMap { missing.removeValue(forKey: "\($0.address)/\($0.uid)") }
-      contents.append((slice, kept, kept != slice.endpoints))
+      contents.append((slice, kept, kept != slice.endpoints || slice.meta.labels != labels))
     }
     var rest = missing.values.sorted { $0.pod < $1.pod }[...]
     let byPreference = contents.indices.sorted { a, b in
@@ -226,11 +233,16 @@ struct EndpointSliceReconcile {
     return String("\(service.meta.key.name)-".prefix(58)) + String(decoding: suffix, as: UTF8.self)
   }
 
-  private func create(_ group: Group, _ endpoints: [Endpoint], ordinal: Int) -> Operation {
+  /// The service's own labels, and those by which slices are found.
+  private var labels: [String: String] {
     var labels = service.meta.labels
+    labels["service.kubernetes.io/headless"] = service.isHeadless ? "" : nil
     labels["endpointslice.kubernetes.io/managed-by"] = SliceView.manager
     labels["kubernetes.io/service-name"] = service.meta.key.name
-    if service.isHeadless { labels["service.kubernetes.io/headless"] = "" }
+    return labels
+  }
+
+  private func create(_ group: Group, _ endpoints: [Endpoint], ordinal: Int) -> Operation {
     let body: Value = [
       "metadata": [
         "name": .string(name(group, ordinal)), "generateName": .string("\(service.meta.key.name)-"),
@@ -242,10 +254,10 @@ struct EndpointSliceReconcile {
   }
 
   private func update(_ slice: SliceView, _ endpoints: [Endpoint]) -> Operation {
-    .patch(
+    var metadata: Value = ["resourceVersion": .string(String(slice.meta.revision))]
+    if slice.meta.labels != labels { metadata["labels"] = Value(changing: slice.meta.labels, to: labels) }
+    return .patch(
       .endpointSlices, slice.meta.key, subresource: nil,
-      Patch(
-        .merge,
-        ["metadata": ["resourceVersion": .string(String(slice.meta.revision))], "endpoints": .array(endpoints.map(\.value))]))
+      Patch(.merge, ["metadata": metadata, "endpoints": .array(endpoints.map(\.value))]))
   }
 }

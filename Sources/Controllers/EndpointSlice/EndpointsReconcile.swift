@@ -2,32 +2,47 @@ import Client
 import Wire
 
 /// The older form of a service's endpoints: one object with subsets, which clients of long ago still read.
-struct EndpointsReconcile {
-  let service: ServiceView
-  let pods: [PodView]
+package struct EndpointsReconcile {
+  package let service: ServiceView
+  package let pods: [PodView]
+
+  package init(service: ServiceView, pods: [PodView]) {
+    self.service = service
+    self.pods = pods
+  }
 
   /// More addresses than this are cut off, and an annotation says so.
-  static let capacity = 1000
+  package static let capacity = 1000
 
-  /// `subsets`: groups of pods that serve the same ports, ready and not ready apart.
-  func subsets() -> [Value] {
-    var groups: [[EndpointPort]: (ready: [Endpoint], notReady: [Endpoint])] = [:]
-    var room = Self.capacity
-    for pod in pods.sorted(by: { $0.meta.key < $1.meta.key }) where room > 0 {
+  package static let overCapacity = "endpoints.kubernetes.io/over-capacity"
+
+  /// `subsets`: groups of pods that serve the same ports, ready and not ready apart. Where there are too many, ready ones stay.
+  package func subsets() -> (subsets: [Value], isTruncated: Bool) {
+    var all: [(ports: [EndpointPort], endpoint: Endpoint)] = []
+    for pod in pods.sorted(by: { $0.meta.key < $1.meta.key }) {
       guard let endpoint = Endpoint(pod, of: service, family: service.families.first ?? "IPv4", zone: "") else { continue }
       guard !endpoint.isTerminating || service.publishesNotReady else { continue }
       let ports = service.resolvedPorts(for: pod)
       guard !ports.isEmpty || service.isHeadless && service.ports.isEmpty else { continue }
-      room -= 1
-      if endpoint.isReady { groups[ports, default: ([], [])].ready.append(endpoint) } else { groups[ports, default: ([], [])].notReady.append(endpoint) }
+      all.append((ports, endpoint))
     }
-    return groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { ports, endpoints in
+    let kept = (all.filter(\.endpoint.isReady) + all.filter { !$0.endpoint.isReady }).prefix(Self.capacity)
+    var groups: [[EndpointPort]: (ready: [Endpoint], notReady: [Endpoint])] = [:]
+    for (ports, endpoint) in kept {
+      if endpoint.isReady {
+        groups[ports, default: ([], [])].ready.append(endpoint)
+      } else {
+        groups[ports, default: ([], [])].notReady.append(endpoint)
+      }
+    }
+    let subsets = groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { ports, endpoints -> Value in
       var subset = Value.emptyObject
       if !endpoints.ready.isEmpty { subset["addresses"] = .array(endpoints.ready.sorted { $0.address < $1.address }.map(address)) }
       if !endpoints.notReady.isEmpty { subset["notReadyAddresses"] = .array(endpoints.notReady.sorted { $0.address < $1.address }.map(address)) }
       if !ports.isEmpty { subset["ports"] = .array(ports.map(port)) }
       return subset
     }
+    return (subsets, kept.count < all.count)
   }
 
   private func port(_ port: EndpointPort) -> Value {
@@ -47,50 +62,53 @@ struct EndpointsReconcile {
     return value
   }
 
-  var labels: [String: String] {
+  package var labels: [String: String] {
     var labels = service.meta.labels
     labels["endpoints.kubernetes.io/managed-by"] = "endpoint-controller"
-    if service.isHeadless { labels["service.kubernetes.io/headless"] = "" }
+    labels["service.kubernetes.io/headless"] = service.isHeadless ? "" : nil
     return labels
   }
 
   /// - Parameter existing: nil where there is none.
-  func decide(_ existing: EndpointsView?) -> Operation? {
-    let subsets = subsets()
+  package func decide(_ existing: EndpointsView?) -> Operation? {
+    let (subsets, isTruncated) = subsets()
     guard let existing else {
-      let body: Value = [
+      var body: Value = [
         "metadata": [
           "name": .string(service.meta.key.name), "namespace": .string(service.meta.key.namespace), "labels": Value(labels),
         ], "subsets": .array(subsets),
       ]
+      if isTruncated { body["metadata"]["annotations"] = [Self.overCapacity: "truncated"] }
       return .create(.endpoints, namespace: service.meta.key.namespace, body: body)
     }
-    guard existing.subsets != Value.array(subsets) || existing.meta.labels != labels else { return nil }
-    var changed: [String: Value] = [:]
-    for key in existing.meta.labels.keys where labels[key] == nil { changed[key] = .null }
-    for (key, value) in labels { changed[key] = .string(value) }
-    let patch: Value = [
-      "metadata": [
-        "resourceVersion": .string(String(existing.meta.revision)),
-        "labels": .object(Object(changed.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) })),
-      ], "subsets": subsets.isEmpty ? .null : .array(subsets),
-    ]
+    guard
+      existing.subsets != Value.array(subsets) || existing.meta.labels != labels || existing.isTruncated != isTruncated
+    else { return nil }
+    var metadata: Value = ["resourceVersion": .string(String(existing.meta.revision))]
+    if existing.meta.labels != labels { metadata["labels"] = Value(changing: existing.meta.labels, to: labels) }
+    if existing.isTruncated != isTruncated { metadata["annotations"] = [Self.overCapacity: isTruncated ? "truncated" : .null] }
+    let patch: Value = ["metadata": metadata, "subsets": subsets.isEmpty ? .null : .array(subsets)]
     return .patch(.endpoints, service.meta.key, subresource: nil, Patch(.merge, patch))
   }
 }
 
-struct EndpointsView: Sendable {
-  var meta: Meta
-  var subsets: Value
+package struct EndpointsView: Sendable {
+  package var meta: Meta
+  package var subsets: Value
+  /// Says that addresses are missing.
+  package var isTruncated: Bool
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in
-      EndpointsView(meta: Meta(object, view), subsets: view["subsets"].isArray ? view["subsets"].value : [])
+      EndpointsView(
+        meta: Meta(object, view), subsets: view["subsets"].isArray ? view["subsets"].value : [],
+        isTruncated: view["metadata"]["annotations"][dynamic: EndpointsReconcile.overCapacity].isPresent)
     }
   }
 
-  private init(meta: Meta, subsets: Value) {
+  private init(meta: Meta, subsets: Value, isTruncated: Bool) {
     self.meta = meta
     self.subsets = subsets
+    self.isTruncated = isTruncated
   }
 }

@@ -120,6 +120,8 @@ final class GarbageCollector: Sendable {
     guard let kind = SchemaTable.builtin.kind(group: group, version: version, kind: owner.kind),
       let node = graph.withLock({ $0.nodes[uid] })
     else { return false }
+    // What belongs to no namespace cannot be owned by something of one: there is no telling which, so it stays.
+    if kind.isNamespaced, node.meta.key.namespace.isEmpty { return false }
     let key = ObjectKey(namespace: kind.isNamespaced ? node.meta.key.namespace : "", name: owner.name)
     do throws(APIError) {
       return try await client.get(kind.gvr, key).uid != owner.uid

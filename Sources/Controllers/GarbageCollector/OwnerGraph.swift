@@ -2,28 +2,30 @@ import Client
 import Wire
 
 /// Who owns whom, over every kind. A plain value: takes objects, says which are to be looked at, and what is to be done with one.
-struct OwnerGraph: Sendable {
-  struct Node: Sendable {
-    var resource: GroupVersionResource
-    var meta: Meta
+package struct OwnerGraph: Sendable {
+  package struct Node: Sendable {
+    package var resource: GroupVersionResource
+    package var meta: Meta
 
-    var isForeground: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.foreground) }
-    var isOrphaning: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.orphan) }
+    package var isForeground: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.foreground) }
+    package var isOrphaning: Bool { meta.isDeleting && meta.finalizers.contains(OwnerGraph.orphan) }
   }
 
-  static let foreground = "foregroundDeletion"
-  static let orphan = "orphan"
+  package init() {}
 
-  private(set) var nodes: [String: Node] = [:]
+  package static let foreground = "foregroundDeletion"
+  package static let orphan = "orphan"
+
+  package private(set) var nodes: [String: Node] = [:]
   private var dependents: [String: Set<String>] = [:]
   /// By resource and key, to notice that a name has a new uid.
   private var uids: [GroupVersionResource: [ObjectKey: String]] = [:]
   /// What must be looked at.
-  private(set) var dirty: Set<String> = []
+  package private(set) var dirty: Set<String> = []
 
-  func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).compactMap { nodes[$0] } }
+  package func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).compactMap { nodes[$0] } }
 
-  mutating func set(_ resource: GroupVersionResource, _ meta: Meta) {
+  package mutating func set(_ resource: GroupVersionResource, _ meta: Meta) {
     if let old = uids[resource]?[meta.key], old != meta.uid { forget(old) }
     uids[resource, default: [:]][meta.key] = meta.uid
     let old = nodes[meta.uid]
@@ -33,10 +35,13 @@ struct OwnerGraph: Sendable {
     let needsLook = meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { nodes[$0.uid].map(\.isForeground) ?? true }
     if needsLook { dirty.insert(meta.uid) }
     // Whose deletion waits for it may go on when it stopped being in the way.
-    if old?.meta.owners != meta.owners { for owner in old?.meta.owners ?? [] { lookAtWaiting(owner.uid) } }
+    if old?.meta.owners != meta.owners {
+      for owner in old?.meta.owners ?? [] { lookAtWaiting(owner.uid) }
+      for owner in meta.owners where nodes[owner.uid]?.isOrphaning == true { dirty.insert(owner.uid) }
+    }
   }
 
-  mutating func remove(_ resource: GroupVersionResource, _ key: ObjectKey) {
+  package mutating func remove(_ resource: GroupVersionResource, _ key: ObjectKey) {
     if let uid = uids[resource]?[key] { forget(uid) }
   }
 
@@ -57,19 +62,20 @@ struct OwnerGraph: Sendable {
   }
 
   private mutating func lookAtWaiting(_ uid: String) {
-    if nodes[uid]?.isForeground == true { dirty.insert(uid) }
+    guard let node = nodes[uid] else { return }
+    if node.isForeground || node.isOrphaning && dependents[uid] == nil { dirty.insert(uid) }
   }
 
-  mutating func takeDirty(_ limit: Int) -> [String] {
+  package mutating func takeDirty(_ limit: Int) -> [String] {
     let taken = Array(dirty.prefix(limit))
     dirty.subtract(taken)
     return taken
   }
 
-  mutating func lookAgain(_ uid: String) { if nodes[uid] != nil { dirty.insert(uid) } }
+  package mutating func lookAgain(_ uid: String) { if nodes[uid] != nil { dirty.insert(uid) } }
 
   /// What is to be done with one object.
-  enum Verdict: Sendable {
+  package enum Verdict: Sendable {
     case nothing
     /// It seems that none of these owners exists: to be made sure of before anything is done.
     case verify([Meta.Owner])
@@ -77,7 +83,7 @@ struct OwnerGraph: Sendable {
   }
 
   /// - Parameter absent: owners that are known not to exist, although nothing of the graph may say so yet.
-  mutating func judge(_ uid: String, absent: Set<String>) -> Verdict {
+  package mutating func judge(_ uid: String, absent: Set<String>) -> Verdict {
     guard let node = nodes[uid] else { return .nothing }
     if node.isOrphaning { return .operations(orphan(node)) }
     if node.isForeground {
@@ -97,31 +103,32 @@ struct OwnerGraph: Sendable {
     if dangling.isEmpty && waiting.isEmpty { return .nothing }
     if solid > 0 {
       let gone = Set((dangling + waiting).map(\.uid))
-      return .operations([keepOwners(node) { !gone.contains($0.uid) }])
+      return .operations([dropOwners(node, gone)])
     }
     // What owns something itself goes in the foreground too where its owner waits for it.
     let policy: DeleteOptions.Propagation =
       !waiting.isEmpty && !dependents(of: uid).isEmpty || node.meta.finalizers.contains(Self.foreground)
       ? .foreground : node.meta.finalizers.contains(Self.orphan) ? .orphan : .background
-    return .operations([.delete(node.resource, node.meta.key, DeleteOptions(propagation: policy, preconditionUID: uid))])
+    // Only as it was seen: somebody may have adopted it since.
+    let options = DeleteOptions(propagation: policy, preconditionUID: uid, preconditionResourceVersion: String(node.meta.revision))
+    return .operations([.delete(node.resource, node.meta.key, options)])
   }
 
-  /// First the dependents lose their owner, then the owner its finalizer.
+  /// First the dependents lose their owner; when all have been seen without it, the owner loses its finalizer. The other way round
+  /// a dependent whose write fails would be garbage.
   private func orphan(_ node: Node) -> [Operation] {
-    dependents(of: node.meta.uid).map { dependent in keepOwners(dependent) { $0.uid != node.meta.uid } }
-      + [removeFinalizer(Self.orphan, node)]
+    let all = dependents(of: node.meta.uid)
+    return all.isEmpty ? [removeFinalizer(Self.orphan, node)] : all.map { dropOwners($0, [node.meta.uid]) }
   }
 
-  private func keepOwners(_ node: Node, _ keeps: (Meta.Owner) -> Bool) -> Operation {
-    let owners = node.meta.owners.filter(keeps).map { owner -> Value in
-      var value: Value = [
-        "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name), "uid": .string(owner.uid),
-      ]
-      if owner.isController { value["controller"] = true }
-      if owner.blocksDeletion { value["blockOwnerDeletion"] = true }
-      return value
+  /// Needs no lock: what it takes out is named by uid.
+  private func dropOwners(_ node: Node, _ owners: Set<String>) -> Operation {
+    let references = node.meta.owners.filter { owners.contains($0.uid) }.map { owner -> Value in
+      ["$patch": "delete", "uid": .string(owner.uid)]
     }
-    return patch(node, "ownerReferences", owners.isEmpty ? .null : .array(owners))
+    return .patch(
+      node.resource, node.meta.key, subresource: nil,
+      Patch(.strategic, ["metadata": ["uid": .string(node.meta.uid), "ownerReferences": .array(references)]]))
   }
 
   private func removeFinalizer(_ finalizer: String, _ node: Node) -> Operation {

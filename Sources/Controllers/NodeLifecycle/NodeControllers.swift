@@ -15,6 +15,8 @@ final class NodeControllers: Sendable {
   private let now: @Sendable () -> WallTime
   /// When a node was last heard of by this process's clock: nodes' own clocks may be wrong.
   private let seen = Mutex([String: Int64]())
+  private let mode = Mutex(NodeReconcile.Eviction.normal)
+  private let started: Int64
   /// Blocks given out that no informer shows yet.
   private let promised = Mutex([String: String]())
 
@@ -25,6 +27,7 @@ final class NodeControllers: Sendable {
     nodes = context.nodes
     pods = context.pods
     now = context.now
+    started = context.now().seconds
     allocator = PodCIDRAllocator(clusterCIDR)
     leases = SharedInformer(client: context.clients(ControllerContext.reader), resource: .leases, namespace: "kube-node-lease") { object in
       object.withView { $0["spec"]["renewTime"].string ?? "" }
@@ -54,6 +57,15 @@ final class NodeControllers: Sendable {
         if change.new?.taints != change.old?.taints { eviction.queue.add(change.key) }
         if change.new?.podCIDRs.isEmpty ?? true { addresses.queue.add(change.key) }
       }
+      guard changes.contains(where: { $0.new?.condition("Ready") != $0.old?.condition("Ready") || ($0.new == nil) != ($0.old == nil) })
+      else { return }
+      let all = nodes.all
+      let current = NodeReconcile.Eviction(all)
+      let isOther = mode.withLock { mode in
+        defer { mode = current }
+        return mode != current
+      }
+      if isOther { lifecycle.queue.add(all.map(\.meta.key)) }
     }
     pods.onChange { [self] changes in
       for change in changes {
@@ -81,12 +93,21 @@ final class NodeControllers: Sendable {
     guard let node = nodes.get(key), !node.meta.isDeleting else { return [] }
     let instant = now().seconds
     let lastSeen = seen.withLock { $0[key.name] } ?? instant
-    let outcome = NodeReconcile(node: node, lastSeen: lastSeen, now: instant).decide()
+    let outcome = NodeReconcile(node: node, lastSeen: lastSeen, now: instant, eviction: mode.withLock { $0 }).decide()
     var actions: [Action] = []
     let about = ObjectReference(kind: "Node", name: key.name, uid: node.meta.uid)
     if let status = outcome.status {
       actions.append(.write(.patch(.nodes, key, subresource: "status", Patch(.strategic, status))))
       actions.append(.event(about, .normal, reason: "NodeNotReady", note: "Node \(key.name) status is now: NodeNotReady"))
+    }
+    // Nobody can say how the pods of a silent node are: services stop sending to them.
+    if outcome.status != nil || node.condition("Ready") == "Unknown" {
+      for pod in pods.find("node", key.name) where pod.isReady && !pod.isFinished {
+        let condition: Value = ["type": "Ready", "status": "False", "lastTransitionTime": .string(RFC3339.text(instant))]
+        let patch: Value = ["metadata": ["uid": .string(pod.meta.uid)], "status": ["conditions": [condition]]]
+        actions.append(.write(.patch(.pods, pod.meta.key, subresource: "status", Patch(.strategic, patch))))
+        actions.append(.event(.pod(pod.meta.key, uid: pod.meta.uid), .warning, reason: "NodeNotReady", note: "Node is not ready"))
+      }
     }
     if let taints = outcome.taints {
       let list = taints.map { taint -> Value in
@@ -113,7 +134,7 @@ final class NodeControllers: Sendable {
     var next: Int64?
     var actions: [Action] = []
     for pod in pods.find("node", key.name) where !pod.meta.isDeleting {
-      guard let deadline = TaintEviction.deadline(pod, taints: node.taints, now: instant) else { continue }
+      guard let deadline = TaintEviction.deadline(pod, taints: node.taints, started: started, now: instant) else { continue }
       guard deadline <= instant else {
         next = min(next ?? .max, deadline - instant)
         continue
@@ -121,6 +142,8 @@ final class NodeControllers: Sendable {
       actions.append(
         .event(
           .pod(pod.meta.key, uid: pod.meta.uid), .normal, reason: "TaintManagerEviction", note: "Marking for deletion Pod \(pod.meta.key)"))
+      actions.append(
+        .write(pod.disrupted(reason: "DeletionByTaintManager", message: "Taint manager: deleting due to NoExecute taint", at: instant)))
       actions.append(.write(.delete(.pods, pod.meta.key, DeleteOptions(preconditionUID: pod.meta.uid))))
     }
     if let next { actions.append(.requeue(max(1, next))) }
@@ -145,7 +168,11 @@ final class NodeControllers: Sendable {
     }
     return [
       .write(
-        .patch(.nodes, key, subresource: nil, Patch(.merge, ["spec": ["podCIDR": .string(block), "podCIDRs": [.string(block)]]])))
+        .patch(
+          .nodes, key, subresource: nil,
+          Patch(
+            .merge,
+            ["metadata": ["uid": .string(node.meta.uid)], "spec": ["podCIDR": .string(block), "podCIDRs": [.string(block)]]])))
     ]
   }
 }

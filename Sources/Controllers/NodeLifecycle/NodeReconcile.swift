@@ -2,34 +2,69 @@ import Client
 import Wire
 
 /// One node: what its health says about its condition and its taints. Pure.
-struct NodeReconcile {
-  var node: NodeView
+package struct NodeReconcile {
+  package var node: NodeView
   /// When the node last said anything, seconds since 1970: its lease, or a heartbeat of its status.
-  var lastSeen: Int64
-  var now: Int64
+  package var lastSeen: Int64
+  package var now: Int64
+  package var eviction = Eviction.normal
+
+  package init(node: NodeView, lastSeen: Int64, now: Int64, eviction: Eviction = .normal) {
+    self.node = node
+    self.lastSeen = lastSeen
+    self.now = now
+    self.eviction = eviction
+  }
 
   /// Seconds of silence after which a node counts as unreachable.
-  static let gracePeriod: Int64 = 50
+  package static let gracePeriod: Int64 = 40
 
-  static let notReady = "node.kubernetes.io/not-ready"
-  static let unreachable = "node.kubernetes.io/unreachable"
-  static let unschedulable = "node.kubernetes.io/unschedulable"
+  /// Whether nodes that are not ready are to lose their pods. When all of them, or most, fail at once, the fault is more likely with
+  /// those who look at them, and driving pods out would turn it into an outage.
+  /// - Source: Kubernetes "Nodes: rate limits on eviction".
+  package enum Eviction: Sendable, Equatable {
+    case normal
+    /// Most nodes are not ready: nobody else is driven out, those who are stay marked.
+    case held
+    /// No node is ready: nobody is driven out.
+    case off
+
+    /// - Parameters: nodes by what their Ready condition says.
+    package init(ready: Int, notReady: Int) {
+      if ready == 0 && notReady > 0 {
+        self = .off
+      } else if notReady > 2 && Double(notReady) / Double(notReady + ready) >= 0.55 && ready + notReady <= 50 {
+        self = .held
+      } else {
+        self = .normal
+      }
+    }
+
+    package init(_ nodes: [NodeView]) {
+      let ready = nodes.count { $0.condition("Ready") == "True" }
+      self.init(ready: ready, notReady: nodes.count - ready)
+    }
+  }
+
+  package static let notReady = "node.kubernetes.io/not-ready"
+  package static let unreachable = "node.kubernetes.io/unreachable"
+  package static let unschedulable = "node.kubernetes.io/unschedulable"
   /// Conditions that become taints: type, the status that does it, the taint.
-  static let pressures = [
+  package static let pressures = [
     ("MemoryPressure", "node.kubernetes.io/memory-pressure"), ("DiskPressure", "node.kubernetes.io/disk-pressure"),
     ("PIDPressure", "node.kubernetes.io/pid-pressure"), ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
   ]
 
-  struct Outcome {
+  package struct Outcome {
     /// A status patch that says the node has fallen silent.
-    var status: Value?
+    package var status: Value?
     /// nil: the taints are right.
-    var taints: [NodeView.Taint]?
+    package var taints: [NodeView.Taint]?
     /// Seconds until the node counts as silent, if nothing comes.
-    var checkAgain: Int64?
+    package var checkAgain: Int64?
   }
 
-  func decide() -> Outcome {
+  package func decide() -> Outcome {
     var outcome = Outcome()
     let silence = now - lastSeen
     let isSilent = silence >= Self.gracePeriod
@@ -51,8 +86,8 @@ struct NodeReconcile {
     switch ready {
     case "True": break
     case "Unready": wanted.append((Self.notReady, "NoSchedule"))
-    case "False": wanted += [(Self.notReady, "NoSchedule"), (Self.notReady, "NoExecute")]
-    default: wanted += [(Self.unreachable, "NoSchedule"), (Self.unreachable, "NoExecute")]
+    case "False": wanted += drivingOut(Self.notReady)
+    default: wanted += drivingOut(Self.unreachable)
     }
     for (condition, taint) in Self.pressures where node.condition(condition) == "True" { wanted.append((taint, "NoSchedule")) }
     if node.isUnschedulable { wanted.append((Self.unschedulable, "NoSchedule")) }
@@ -64,6 +99,16 @@ struct NodeReconcile {
       taints.append(.init(key: item.key, value: "", effect: item.effect, added: RFC3339.text(now)))
     }
     return taints
+  }
+
+  private func drivingOut(_ key: String) -> [(key: String, effect: String)] {
+    let drivesOut =
+      switch eviction {
+      case .normal: true
+      case .held: node.taints.contains { $0.key == key && $0.effect == "NoExecute" }
+      case .off: false
+      }
+    return drivesOut ? [(key, "NoSchedule"), (key, "NoExecute")] : [(key, "NoSchedule")]
   }
 
   private func silentStatus() -> Value {
@@ -82,16 +127,18 @@ struct NodeReconcile {
 }
 
 /// Which pods of a node its `NoExecute` taints drive out, and when. Pure.
-struct TaintEviction {
+package struct TaintEviction {
+  /// - Parameter started: since when anybody has looked. A taint that is older counts from then, so that a server that was away for
+  ///   an hour does not drive pods out before their nodes had a chance to speak.
   /// - Returns: seconds since 1970 at which the pod must go; nil: it may stay.
-  static func deadline(_ pod: PodView, taints: [NodeView.Taint], now: Int64) -> Int64? {
+  package static func deadline(_ pod: PodView, taints: [NodeView.Taint], started: Int64 = 0, now: Int64) -> Int64? {
     var deadline: Int64?
     for taint in taints where taint.effect == "NoExecute" {
       let tolerations = pod.tolerations.filter { tolerates($0, taint) }
       guard !tolerations.isEmpty else { return 0 }
       // The shortest of those that end counts; one without an end tolerates for good only where no other has one.
       guard let seconds = tolerations.compactMap(\.seconds).min() else { continue }
-      let since = RFC3339.seconds(taint.added) ?? now
+      let since = max(started, RFC3339.seconds(taint.added) ?? now)
       deadline = min(deadline ?? .max, since + max(0, min(seconds, 1 << 40)))
     }
     return deadline
@@ -107,10 +154,10 @@ struct TaintEviction {
 /// Gives every node a block of pod addresses out of the cluster's. Pure.
 package struct PodCIDRAllocator {
   /// The cluster's IPv4 block: first address and prefix.
-  let base: UInt32
-  let prefix: Int
+  package let base: UInt32
+  package let prefix: Int
   /// Every node gets a block of this prefix.
-  static let nodePrefix = 24
+  package static let nodePrefix = 24
 
   package init?(_ text: String) {
     let parts = text.split(separator: "/")

@@ -1,4 +1,5 @@
 import Client
+import Synchronization
 import Wire
 
 /// Takes away pods that nobody else will: of nodes that are gone, and finished ones beyond a number.
@@ -7,10 +8,12 @@ final class PodGC: Sendable {
   private let pods: SharedInformer<PodView>
   private let nodes: SharedInformer<NodeView>
   private let now: @Sendable () -> WallTime
+  /// Since when a node is missed that pods name; seconds since 1970.
+  private let missing = Mutex([String: Int64]())
 
   /// Finished pods that may stay, oldest go first.
   static let finishedLimit = 12_500
-  /// Seconds that a pod's node may be unknown: it may just not have registered yet.
+  /// Seconds that a node may be missing: it may be made anew.
   static let quarantine: Int64 = 40
   private static let finishedKey = ObjectKey(namespace: " ", name: "finished")
 
@@ -29,6 +32,8 @@ final class PodGC: Sendable {
           loop.queue.add(ObjectKey(name: pod.node))
         }
         if pod.isFinished, change.old?.isFinished != true { loop.queue.add(Self.finishedKey) }
+        // Going, and on no node: nobody is there to finish it.
+        if pod.meta.isDeleting, pod.node.isEmpty, change.old?.meta.isDeleting != true { loop.queue.add(change.key) }
       }
     }
   }
@@ -36,17 +41,40 @@ final class PodGC: Sendable {
   func run() async {
     await nodes.synced()
     await pods.synced()
-    await loop.run(workers: 1) { [self] (key) async throws(APIError) in sync(key) }
+    await loop.run(workers: 1) { [self] (key) async throws(APIError) in try await sync(key) }
   }
 
-  private func sync(_ key: ObjectKey) -> [Action] {
+  private func sync(_ key: ObjectKey) async throws(APIError) -> [Action] {
     if key == Self.finishedKey {
       return Self.excess(pods.all, limit: Self.finishedLimit).map { .write(Self.delete($0)) }
     }
-    guard nodes.get(key) == nil else { return [] }
+    if !key.namespace.isEmpty {
+      guard let pod = pods.get(key), pod.meta.isDeleting, pod.node.isEmpty else { return [] }
+      return [.write(Self.delete(pod))]
+    }
     let orphans = pods.find("node", key.name)
-    let ripe = orphans.filter { now().seconds - $0.meta.created >= Self.quarantine }
-    return ripe.map { .write(Self.delete($0)) } + (ripe.count < orphans.count ? [.requeue(Self.quarantine)] : [])
+    guard nodes.get(key) == nil, !orphans.isEmpty else {
+      missing.withLock { $0[key.name] = nil }
+      return []
+    }
+    let instant = now().seconds
+    let since = missing.withLock { missing in
+      let since = missing[key.name] ?? instant
+      missing[key.name] = since
+      return since
+    }
+    if instant - since < Self.quarantine { return [.requeue(Self.quarantine - (instant - since))] }
+    // The view of the nodes may be behind the view of the pods.
+    do throws(APIError) {
+      _ = try await loop.client.get(.nodes, key)
+      return []
+    } catch {
+      guard error.reason == .notFound else { throw error }
+    }
+    return orphans.flatMap { pod -> [Action] in
+      let failed = pod.disrupted(reason: "DeletionByPodGC", message: "PodGC: node no longer exists", at: instant, fails: true)
+      return (pod.isFinished ? [] : [.write(failed)]) + [.write(Self.delete(pod))]
+    }
   }
 
   /// Finished pods beyond the limit, oldest first.

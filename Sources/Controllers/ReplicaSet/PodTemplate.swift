@@ -2,12 +2,12 @@ import Client
 import Wire
 
 /// Pods from a template, as their controller makes them.
-enum PodTemplate {
+package enum PodTemplate {
   /// The alphabet of generated names: no vowels, no words.
-  static let alphabet = Array("bcdfghjklmnpqrstvwxz2456789".utf8)
+  package static let alphabet = Array("bcdfghjklmnpqrstvwxz2456789".utf8)
 
   /// - Parameter suffix: five characters of ``alphabet``; the controller names pods itself, so that it knows what to expect.
-  static func pod(_ template: Value, owner: Value, prefix: String, namespace: String, suffix: String) -> (key: ObjectKey, body: Value) {
+  package static func pod(_ template: Value, owner: Value, prefix: String, namespace: String, suffix: String) -> (key: ObjectKey, body: Value) {
     let generateName = prefix + "-"
     // Room for the suffix within 63 characters, as the server cuts generated names.
     let name = String(generateName.prefix(58)) + suffix
@@ -19,7 +19,7 @@ enum PodTemplate {
     return (ObjectKey(namespace: namespace, name: name), ["metadata": metadata, "spec": template["spec"]])
   }
 
-  static func suffix(using random: inout some RandomNumberGenerator) -> String {
+  package static func suffix(using random: inout some RandomNumberGenerator) -> String {
     String(decoding: (0..<5).map { _ in alphabet.randomElement(using: &random) ?? alphabet[0] }, as: UTF8.self)
   }
 }

@@ -70,9 +70,13 @@ final class ReplicaSetController: Sendable {
     let owned = pods.find("owner", set.meta.uid)
     let outcome = ReplicaSetReconcile(
       set: set, owned: owned, orphans: pods.find("orphans", key.namespace), expectations: remembered.expectations,
-      failure: remembered.failure, now: instant.seconds
+      failure: remembered.failure, now: instant.seconds, relatedPodsByNode: relatedPodsByNode(set, owned)
     ).decide()
 
+    if !outcome.adopts.isEmpty {
+      let live = try await loop.client.get(.replicaSets, key)
+      guard live.uid == set.meta.uid, live.withView({ !$0["metadata"]["deletionTimestamp"].isPresent }) else { return [] }
+    }
     let reference = controllerReference(apiVersion: "apps/v1", kind: "ReplicaSet", set.meta)
     var claims: [Operation] = outcome.adopts.map { pod in
       let patch: Value = ["metadata": ["uid": .string(pod.meta.uid), "ownerReferences": [reference]]]
@@ -104,6 +108,19 @@ final class ReplicaSetController: Sendable {
     return outcome.checkAgain.map { [.requeue($0)] } ?? []
   }
 
+  /// Pods by node of every set that the set's own controller has: a rollout's old and new pods crowd a node together.
+  /// Empty where no pod goes, since it takes a walk over all of them.
+  private func relatedPodsByNode(_ set: ReplicaSetView, _ owned: [PodView]) -> [String: Int] {
+    guard owned.count > set.replicas else { return [:] }
+    var related = owned
+    if let owner = set.meta.controller {
+      for other in sets.find("owner", owner.uid) where other.meta.uid != set.meta.uid { related += pods.find("owner", other.meta.uid) }
+    }
+    var counts: [String: Int] = [:]
+    for pod in related where pod.isActive && !pod.node.isEmpty { counts[pod.node, default: 0] += 1 }
+    return counts
+  }
+
   private func write(
     _ status: ReplicaSetStatus, _ set: ReplicaSetView, _ last: ContinuousClock.Instant?, isUrgent: Bool
   ) async throws(APIError) {
@@ -116,7 +133,7 @@ final class ReplicaSetController: Sendable {
     }
     memory.withLock { $0[set.meta.key, default: Memory()].lastStatus = instant }
     let results = await loop.client.submit([
-      .patch(.replicaSets, set.meta.key, subresource: "status", Patch(.merge, status.patch))
+      .patch(.replicaSets, set.meta.key, subresource: "status", Patch(.merge, status.patch(uid: set.meta.uid)))
     ])
     for result in results { _ = try result.get() }
   }
@@ -138,6 +155,7 @@ final class ReplicaSetController: Sendable {
       expect(set.meta.key, created: pods.map(\.key))
       let results = await loop.client.submit(pods.map { .create(.pods, namespace: $0.key.namespace, body: $0.body) })
       var failure: APIError?
+      var isTerminating = false
       var events: [Operation?] = []
       var failedKeys: [ObjectKey] = []
       for (pod, result) in zip(pods, results) {
@@ -146,6 +164,11 @@ final class ReplicaSetController: Sendable {
           events.append(loop.recorder.operation(about, .normal, reason: "SuccessfulCreate", "Created pod: \(pod.key.name)"))
         case .failure(let error):
           failedKeys.append(pod.key)
+          // The whole namespace goes: nothing to be told and nothing to be tried again.
+          if error.causes.contains(where: { $0.reason == "NamespaceTerminating" }) {
+            isTerminating = true
+            continue
+          }
           // Somebody has that very name: the next round takes another.
           if error.reason != .alreadyExists || failure == nil { failure = error }
           events.append(loop.recorder.operation(about, .warning, reason: "FailedCreate", "Error creating: \(error.message)"))
@@ -154,6 +177,7 @@ final class ReplicaSetController: Sendable {
       unexpect(set.meta.key, created: failedKeys)
       _ = await loop.client.submit(events.compactMap { $0 })
       if let failure { return failure }
+      if isTerminating { return nil }
       made += pods.count
       size = min(size * 2, ControllerLoop.largestBatch)
     }

@@ -3,51 +3,67 @@ import Wire
 
 /// What has been asked for and not been seen yet. As long as there is something, a set neither creates nor deletes: it would do
 /// the same a second time because its view of the pods is behind.
-struct Expectations: Sendable {
+package struct Expectations: Sendable {
   /// Names of pods that were created.
-  var creations: Set<ObjectKey> = []
+  package var creations: Set<ObjectKey> = []
   /// uids of pods that were deleted.
-  var deletions: Set<String> = []
+  package var deletions: Set<String> = []
   /// Seconds since 1970.
-  var since: Int64 = 0
+  package var since: Int64 = 0
 
   /// Something that never comes (a pod that was created and removed while a watch was broken) is given up.
-  static let patience: Int64 = 300
+  package static let patience: Int64 = 300
 
-  func isMet(now: Int64) -> Bool { creations.isEmpty && deletions.isEmpty || now - since > Self.patience }
+  package init() {}
+
+  package func isMet(now: Int64) -> Bool { creations.isEmpty && deletions.isEmpty || now - since > Self.patience }
 }
 
 /// One ReplicaSet and its pods: what must happen next.
-struct ReplicaSetReconcile {
-  var set: ReplicaSetView
+package struct ReplicaSetReconcile {
+  package var set: ReplicaSetView
   /// Every pod the set owns.
-  var owned: [PodView]
+  package var owned: [PodView]
   /// Pods of the namespace without a controller.
-  var orphans: [PodView]
-  var expectations: Expectations
+  package var orphans: [PodView]
+  package var expectations: Expectations
   /// The last failure to create or delete, kept in the status until it is gone.
-  var failure: ReplicaSetStatus.Failure?
+  package var failure: ReplicaSetStatus.Failure?
   /// Seconds since 1970.
-  var now: Int64
-  /// How many pods of the owner's other sets run on a node: among equals, crowded nodes lose pods first.
-  var relatedPodsByNode: [String: Int] = [:]
+  package var now: Int64
+  /// How many pods of all sets of the owner are on a node: among equals, crowded nodes lose pods first. Empty: of this set alone.
+  package var relatedPodsByNode: [String: Int] = [:]
 
-  struct Outcome {
-    /// Pods to take over; their `ownerReferences` get the set.
-    var adopts: [PodView] = []
+  package init(
+    set: ReplicaSetView, owned: [PodView], orphans: [PodView] = [], expectations: Expectations = Expectations(),
+    failure: ReplicaSetStatus.Failure? = nil, now: Int64, relatedPodsByNode: [String: Int] = [:]
+  ) {
+    self.set = set
+    self.owned = owned
+    self.orphans = orphans
+    self.expectations = expectations
+    self.failure = failure
+    self.now = now
+    self.relatedPodsByNode = relatedPodsByNode
+  }
+
+  package struct Outcome {
+    /// Pods to take over; their `ownerReferences` get the set. Only after the live set has been looked at: a view that is behind would
+    /// hand pods to an owner that is gone, and garbage collection would take them.
+    package var adopts: [PodView] = []
     /// Pods that do not match any more.
-    var releases: [PodView] = []
-    var creates = 0
-    var deletes: [PodView] = []
-    var status: ReplicaSetStatus
+    package var releases: [PodView] = []
+    package var creates = 0
+    package var deletes: [PodView] = []
+    package var status: ReplicaSetStatus
     /// Seconds until a pod becomes available.
-    var checkAgain: Int64?
+    package var checkAgain: Int64?
   }
 
   /// Pods beyond this many wait for the next round.
-  static let burst = 500
+  package static let burst = 500
 
-  func decide() -> Outcome {
+  package func decide() -> Outcome {
     guard let selector = set.selector else { return Outcome(status: set.status) }
     var outcome = Outcome(status: ReplicaSetStatus())
     var members: [PodView] = []
@@ -94,21 +110,26 @@ struct ReplicaSetReconcile {
   }
 
   /// Which pods to lose first: without a node, pending, not ready, cheap by annotation, on crowded nodes, ready for a shorter
-  /// time, restarted more often, younger.
+  /// time, restarted more often, younger. Ages are compared by powers of two, so that the youngest is not always the one to go.
   /// - Source: Kubernetes "ReplicaSet: scaling down".
   private func leastValuableFirst(_ pods: [PodView]) -> [PodView] {
     var crowd = relatedPodsByNode
-    for pod in pods where !pod.node.isEmpty { crowd[pod.node, default: 0] += 1 }
+    if crowd.isEmpty { for pod in pods where !pod.node.isEmpty { crowd[pod.node, default: 0] += 1 } }
     let phases = ["Pending": 0, "Unknown": 1, "Running": 2]
+    func age(_ instant: Int64) -> Int64 {
+      // An instant that is unknown counts as now.
+      let seconds = instant == 0 ? 0 : max(0, now - instant)
+      return Int64(Int64.bitWidth - (seconds + 1).leadingZeroBitCount)
+    }
     func rank(_ pod: PodView) -> [Int64] {
       [
         pod.node.isEmpty ? 0 : 1, Int64(phases[pod.phase] ?? 0), pod.isReady ? 1 : 0, pod.deletionCost, Int64(-(crowd[pod.node] ?? 0)),
-        pod.isReady ? -pod.readySince : 0, -pod.restarts, -pod.meta.created,
+        pod.isReady ? age(pod.readySince) : 0, -pod.restarts, age(pod.meta.created),
       ]
     }
     let ranked = pods.map { (pod: $0, rank: rank($0)) }
     return ranked.sorted { a, b in
-      a.rank == b.rank ? a.pod.meta.key < b.pod.meta.key : a.rank.lexicographicallyPrecedes(b.rank)
+      a.rank == b.rank ? a.pod.meta.uid < b.pod.meta.uid : a.rank.lexicographicallyPrecedes(b.rank)
     }.map(\.pod)
   }
 }

@@ -2,17 +2,17 @@ import Client
 import Wire
 
 /// What controllers read of a ReplicaSet.
-struct ReplicaSetView: Sendable {
-  var meta: Meta
-  var annotations: [String: String]
-  var replicas: Int64
-  var selector: LabelSelector?
-  var minReadySeconds: Int64
-  var status: ReplicaSetStatus
+package struct ReplicaSetView: Sendable {
+  package var meta: Meta
+  package var annotations: [String: String]
+  package var replicas: Int64
+  package var selector: LabelSelector?
+  package var minReadySeconds: Int64
+  package var status: ReplicaSetStatus
   /// The whole object, for its template.
-  var object: EncodedObject
+  package var object: EncodedObject
 
-  init(_ object: EncodedObject) {
+  package init(_ object: EncodedObject) {
     self = object.withView { view in ReplicaSetView(object, view) }
   }
 
@@ -27,31 +27,31 @@ struct ReplicaSetView: Sendable {
     self.object = object
   }
 
-  var template: Value { object.withView { $0["spec"]["template"].value } }
-  var revision: Int64 { annotations[DeploymentAnnotation.revision].flatMap { Int64($0) } ?? 0 }
+  package var template: Value { object.withView { $0["spec"]["template"].value } }
+  package var revision: Int64 { annotations[DeploymentAnnotation.revision].flatMap { Int64($0) } ?? 0 }
   /// Not deleted and wants pods.
-  var isActive: Bool { replicas > 0 }
+  package var isActive: Bool { replicas > 0 }
 }
 
-struct ReplicaSetStatus: Sendable, Equatable {
-  var replicas: Int64 = 0
-  var fullyLabeled: Int64 = 0
-  var ready: Int64 = 0
-  var available: Int64 = 0
-  var terminating: Int64 = 0
-  var observedGeneration: Int64 = 0
+package struct ReplicaSetStatus: Sendable, Equatable {
+  package var replicas: Int64 = 0
+  package var fullyLabeled: Int64 = 0
+  package var ready: Int64 = 0
+  package var available: Int64 = 0
+  package var terminating: Int64 = 0
+  package var observedGeneration: Int64 = 0
   /// Message of the ReplicaFailure condition, with its reason; nil without one.
-  var failure: Failure?
+  package var failure: Failure?
 
-  struct Failure: Sendable, Equatable {
-    var reason: String
-    var message: String
-    var since: String
+  package struct Failure: Sendable, Equatable {
+    package var reason: String
+    package var message: String
+    package var since: String
   }
 
-  init() {}
+  package init() {}
 
-  init(_ view: JSONView) {
+  package init(_ view: JSONView) {
     replicas = view["replicas"].int ?? 0
     fullyLabeled = view["fullyLabeledReplicas"].int ?? 0
     ready = view["readyReplicas"].int ?? 0
@@ -68,8 +68,8 @@ struct ReplicaSetStatus: Sendable, Equatable {
     self.failure = failure
   }
 
-  /// As a merge patch of `status`.
-  var patch: Value {
+  /// As a merge patch of `status`, for the set with that uid only.
+  package func patch(uid: String) -> Value {
     var status: Value = ["replicas": .int(replicas)]
     // A zero is not written; null takes the old one out.
     for (name, count) in [("fullyLabeledReplicas", fullyLabeled), ("readyReplicas", ready), ("availableReplicas", available)] {
@@ -86,6 +86,6 @@ struct ReplicaSetStatus: Sendable, Equatable {
     } else {
       status["conditions"] = .null
     }
-    return ["status": status]
+    return ["metadata": ["uid": .string(uid)], "status": status]
   }
 }

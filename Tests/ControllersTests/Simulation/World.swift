@@ -1,0 +1,458 @@
+import Client
+import Controllers
+import Schema
+import Wire
+
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// True once in `n` times.
+  mutating func once(in n: Int) -> Bool { Int.random(in: 0..<n, using: &self) == 0 }
+}
+
+/// A server, watches that lag behind it, the pure parts of the ReplicaSet and Deployment controllers and of garbage collection, and
+/// nodes that run pods, as one plain value. One seeded choice decides who goes next and which write is refused, so that a seed
+/// replays a run exactly. The loops of production are not here: `Tests/ClusterTests` runs those.
+struct World {
+  enum Event {
+    case set(EncodedObject)
+    case deleted(ObjectKey)
+  }
+
+  struct Feed {
+    var resource: GroupVersionResource
+    var position = 0
+  }
+
+  enum Step: Equatable {
+    case deliver(Int)
+    case deliverToCollector(Int)
+    case replicaSet(ObjectKey)
+    case deployment(ObjectKey)
+    case collect
+    case pod(ObjectKey)
+    case user
+    case time
+  }
+
+  static let resources: [GroupVersionResource] = [.deployments, .replicaSets, .pods]
+
+  // The server.
+  var random: SplitMix
+  var now: Int64 = 1_700_000_000
+  private var revision: Int64 = 0
+  private var serial = 0
+  private(set) var objects: [GroupVersionResource: [ObjectKey: Value]] = [:]
+  private var log: [GroupVersionResource: [Event]] = [:]
+  /// One of so many writes is refused; 0: none.
+  var refusals = 30
+  /// Who deleted what, while which of its owners were there.
+  private(set) var crimes: [String] = []
+
+  // What controllers see and remember.
+  private var feeds = resources.map { Feed(resource: $0) }
+  private var pods: [ObjectKey: PodView] = [:]
+  private var sets: [ObjectKey: ReplicaSetView] = [:]
+  private var deployments: [ObjectKey: DeploymentView] = [:]
+  private var expectations: [ObjectKey: Expectations] = [:]
+  private var setQueue: Set<ObjectKey> = []
+  private var deploymentQueue: Set<ObjectKey> = []
+  private var timers: [(at: Int64, key: ObjectKey, isSet: Bool)] = []
+  private var collectorFeeds = resources.map { Feed(resource: $0) }
+  private var graph = OwnerGraph()
+
+  /// What the user does, one after the other, at instants that the seed picks.
+  var script: [(inout World) -> Void] = []
+  /// Nodes get pods ready and end those that are going.
+  var runsPods = true
+
+  init(seed: UInt64) { random = SplitMix(state: seed) }
+
+  // MARK: Steps
+
+  /// Runs until nothing is left to be done.
+  /// - Returns: false where that did not come within the limit.
+  mutating func run(limit: Int = 20_000, _ check: (World) -> Void = { _ in }) -> Bool {
+    var jumps = 0
+    for _ in 0..<limit {
+      let steps = possible()
+      guard let step = steps.randomElement(using: &random) else {
+        guard !timers.isEmpty, jumps < 200 else { return true }
+        jumps += 1
+        now = max(now, timers.map(\.at).min() ?? now)
+        fireTimers()
+        continue
+      }
+      take(step)
+      check(self)
+    }
+    return false
+  }
+
+  private func possible() -> [Step] {
+    var steps: [Step] = []
+    for (i, feed) in feeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 { steps += [.deliver(i), .deliver(i)] }
+    for (i, feed) in collectorFeeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 {
+      steps += [.deliverToCollector(i), .deliverToCollector(i)]
+    }
+    steps += setQueue.sorted().map { .replicaSet($0) }
+    steps += deploymentQueue.sorted().map { .deployment($0) }
+    if !graph.dirty.isEmpty { steps.append(.collect) }
+    if runsPods {
+      for (key, pod) in (objects[.pods] ?? [:]).sorted(by: { $0.key < $1.key }) where Self.needsNode(pod) { steps.append(.pod(key)) }
+    }
+    if !script.isEmpty { steps.append(.user) }
+    if !steps.isEmpty { steps.append(.time) }
+    return steps
+  }
+
+  private mutating func take(_ step: Step) {
+    switch step {
+    case .deliver(let i): deliver(i)
+    case .deliverToCollector(let i): deliverToCollector(i)
+    case .replicaSet(let key):
+      setQueue.remove(key)
+      if !syncSet(key) { setQueue.insert(key) }
+    case .deployment(let key):
+      deploymentQueue.remove(key)
+      if !syncDeployment(key) { deploymentQueue.insert(key) }
+    case .collect: collect()
+    case .pod(let key): runPod(key)
+    case .user:
+      let action = script.removeFirst()
+      action(&self)
+    case .time:
+      now += Int64.random(in: 0...1, using: &random)
+      fireTimers()
+    }
+  }
+
+  private mutating func fireTimers() {
+    for timer in timers where timer.at <= now {
+      if timer.isSet { setQueue.insert(timer.key) } else { deploymentQueue.insert(timer.key) }
+    }
+    timers.removeAll { $0.at <= now }
+  }
+
+  // MARK: The server
+
+  func value(_ resource: GroupVersionResource, _ key: ObjectKey) -> Value? { objects[resource]?[key] }
+  func all(_ resource: GroupVersionResource) -> [Value] { (objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value) }
+
+  private mutating func commit(_ resource: GroupVersionResource, _ key: ObjectKey, _ new: Value?) {
+    revision += 1
+    guard var new else {
+      objects[resource, default: [:]][key] = nil
+      log[resource, default: []].append(.deleted(key))
+      return
+    }
+    _ = new["metadata"].remove("resourceVersion")
+    guard let object = try? EncodedObject(bytes: new.jsonBytes, revision: revision) else { preconditionFailure("unreadable: \(new.json)") }
+    new["metadata"]["resourceVersion"] = .string(String(revision))
+    objects[resource, default: [:]][key] = new
+    log[resource, default: []].append(.set(object))
+  }
+
+  @discardableResult
+  mutating func create(_ resource: GroupVersionResource, _ body: Value) -> APIError? {
+    let key = ObjectKey(namespace: body["metadata"]["namespace"].string ?? "default", name: body["metadata"]["name"].string ?? "")
+    guard value(resource, key) == nil else { return .alreadyExists(resource.groupResource, key.name) }
+    serial += 1
+    var metadata: Value = [
+      "name": .string(key.name), "namespace": .string(key.namespace), "uid": .string("uid-\(serial)"), "generation": 1,
+      "creationTimestamp": .string(RFC3339.text(now)),
+    ]
+    for field in ["labels", "annotations", "ownerReferences", "finalizers"] where !body["metadata"][field].isNull {
+      metadata[field] = body["metadata"][field]
+    }
+    var new: Value = ["metadata": metadata]
+    new["spec"] = body["spec"]
+    if resource == .pods { new["status"] = ["phase": "Pending"] }
+    commit(resource, key, new)
+    return nil
+  }
+
+  @discardableResult
+  mutating func patch(_ resource: GroupVersionResource, _ key: ObjectKey, _ patch: Patch) -> APIError? {
+    guard let old = value(resource, key) else { return .notFound(resource.groupResource, key.name) }
+    var body = patch.body
+    for lock in ["uid", "resourceVersion"] {
+      guard let wanted = body["metadata"].remove(lock) else { continue }
+      guard wanted == old["metadata"][lock] else { return .conflict(resource.groupResource, key.name, APIError.objectModified) }
+    }
+    var new: Value
+    do {
+      if patch.kind == .strategic, let type = SchemaTable.builtin.resource(resource)?.type {
+        new = try SchemaTable.builtin.strategicMerge(body, into: old, type: type)
+      } else {
+        new = try MergePatch.apply(body, to: old)
+      }
+    } catch {
+      return .badRequest("\(error)")
+    }
+    guard new != old else { return nil }
+    if new["spec"] != old["spec"] { new["metadata"]["generation"] = .int((old["metadata"]["generation"].int ?? 0) + 1) }
+    let isHeld = !(new["metadata"]["finalizers"].array ?? []).isEmpty
+    let isGoing = !new["metadata"]["deletionTimestamp"].isNull && resource != .pods
+    commit(resource, key, isGoing && !isHeld ? nil : new)
+    return nil
+  }
+
+  @discardableResult
+  mutating func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions, isCollector: Bool = false) -> APIError? {
+    guard var old = value(resource, key) else { return .notFound(resource.groupResource, key.name) }
+    let metadata = old["metadata"]
+    let hasUID = options.preconditionUID == nil || options.preconditionUID == metadata["uid"].string
+    let hasRevision =
+      options.preconditionResourceVersion == nil || options.preconditionResourceVersion == metadata["resourceVersion"].string
+    guard hasUID, hasRevision else { return .conflict(resource.groupResource, key.name, "the precondition failed") }
+    if isCollector { noteCrime(resource, key, old) }
+    var finalizers = metadata["finalizers"].array ?? []
+    switch options.propagation {
+    case .foreground: finalizers.append(.string(OwnerGraph.foreground))
+    case .orphan: finalizers.append(.string(OwnerGraph.orphan))
+    default: break
+    }
+    let isGraceful = resource == .pods && options.gracePeriodSeconds != 0 && !old["spec"]["nodeName"].isNull
+    guard !finalizers.isEmpty || isGraceful else {
+      commit(resource, key, nil)
+      return nil
+    }
+    guard metadata["deletionTimestamp"].isNull else { return nil }
+    old["metadata"]["deletionTimestamp"] = .string(RFC3339.text(now))
+    if !finalizers.isEmpty { old["metadata"]["finalizers"] = .array(finalizers) }
+    commit(resource, key, old)
+    return nil
+  }
+
+  /// An owner that is there, and does not wait for its dependents to go, protects them.
+  private mutating func noteCrime(_ resource: GroupVersionResource, _ key: ObjectKey, _ object: Value) {
+    for reference in object["metadata"]["ownerReferences"].array ?? [] {
+      for kind in Self.resources {
+        for owner in all(kind) where owner["metadata"]["uid"] == reference["uid"] {
+          let isWaiting = owner["metadata"]["finalizers"].array?.contains(.string(OwnerGraph.foreground)) ?? false
+          if !isWaiting { crimes.append("\(resource.resource) \(key) was collected, its owner \(owner["metadata"]["name"].string ?? "") lives") }
+        }
+      }
+    }
+  }
+
+  /// A controller's write: now and then it is refused.
+  private mutating func submit(_ operation: Operation, isCollector: Bool = false) -> APIError? {
+    if refusals > 0, random.once(in: refusals) { return APIError(.serverTimeout, "refused by the seed") }
+    switch operation {
+    case .create(let resource, _, let body): return create(resource, body)
+    case .patch(let resource, let key, _, let body): return patch(resource, key, body)
+    case .delete(let resource, let key, let options): return delete(resource, key, options, isCollector: isCollector)
+    default: return .badRequest("not simulated")
+    }
+  }
+
+  // MARK: Nodes
+
+  private static func needsNode(_ pod: Value) -> Bool {
+    !pod["metadata"]["deletionTimestamp"].isNull || pod["spec"]["nodeName"].isNull || pod["status"]["phase"] == "Pending"
+  }
+
+  private mutating func runPod(_ key: ObjectKey) {
+    guard let pod = value(.pods, key) else { return }
+    if !pod["metadata"]["deletionTimestamp"].isNull {
+      delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0))
+    } else if pod["spec"]["nodeName"].isNull {
+      patch(.pods, key, Patch(.merge, ["spec": ["nodeName": .string("node-\(Int.random(in: 0..<3, using: &random))")]]))
+    } else {
+      let condition: Value = ["type": "Ready", "status": "True", "lastTransitionTime": .string(RFC3339.text(now))]
+      patch(.pods, key, Patch(.merge, ["status": ["phase": "Running", "conditions": [condition]]]))
+    }
+  }
+
+  // MARK: Watches
+
+  private mutating func deliver(_ i: Int) {
+    let resource = feeds[i].resource
+    let events = log[resource] ?? []
+    let count = Int.random(in: 1...max(1, min(4, events.count - feeds[i].position)), using: &random)
+    for event in events[feeds[i].position..<feeds[i].position + count] {
+      switch resource {
+      case .pods: observePod(event)
+      case .replicaSets: observeSet(event)
+      default: observeDeployment(event)
+      }
+    }
+    feeds[i].position += count
+  }
+
+  private mutating func observePod(_ event: Event) {
+    let (key, new): (ObjectKey, PodView?) =
+      switch event {
+      case .set(let object): (object.key, PodView(object))
+      case .deleted(let key): (key, nil)
+      }
+    let old = pods[key]
+    pods[key] = new
+    for pod in [old, new] {
+      guard let pod else { continue }
+      if let owner = pod.meta.controller {
+        setQueue.insert(ObjectKey(namespace: key.namespace, name: owner.name))
+      } else {
+        for set in sets.values where set.selector?.matches(pod.meta.labels) == true { setQueue.insert(set.meta.key) }
+      }
+    }
+    guard let pod = new ?? old, let owner = pod.meta.controller else { return }
+    let setKey = ObjectKey(namespace: key.namespace, name: owner.name)
+    expectations[setKey]?.creations.remove(key)
+    if new == nil || pod.meta.isDeleting { expectations[setKey]?.deletions.remove(pod.meta.uid) }
+    if new == nil || pod.isFinished, let deployment = sets[setKey]?.meta.controller {
+      deploymentQueue.insert(ObjectKey(namespace: key.namespace, name: deployment.name))
+    }
+  }
+
+  private mutating func observeSet(_ event: Event) {
+    let (key, new): (ObjectKey, ReplicaSetView?) =
+      switch event {
+      case .set(let object): (object.key, ReplicaSetView(object))
+      case .deleted(let key): (key, nil)
+      }
+    let old = sets[key]
+    sets[key] = new
+    setQueue.insert(key)
+    guard let set = new ?? old else { return }
+    if let owner = set.meta.controller {
+      deploymentQueue.insert(ObjectKey(namespace: key.namespace, name: owner.name))
+    } else {
+      for deployment in deployments.values where deployment.selector?.matches(set.meta.labels) == true {
+        deploymentQueue.insert(deployment.meta.key)
+      }
+    }
+  }
+
+  private mutating func observeDeployment(_ event: Event) {
+    switch event {
+    case .set(let object):
+      deployments[object.key] = DeploymentView(object)
+      deploymentQueue.insert(object.key)
+    case .deleted(let key):
+      deployments[key] = nil
+      deploymentQueue.insert(key)
+    }
+  }
+
+  private mutating func deliverToCollector(_ i: Int) {
+    let resource = collectorFeeds[i].resource
+    guard let event = log[resource]?[collectorFeeds[i].position] else { return }
+    collectorFeeds[i].position += 1
+    switch event {
+    case .set(let object): graph.set(resource, object.withView { Meta(object, $0) })
+    case .deleted(let key): graph.remove(resource, key)
+    }
+  }
+
+  // MARK: Controllers
+
+  /// - Returns: false: comes again.
+  private mutating func syncSet(_ key: ObjectKey) -> Bool {
+    guard let set = sets[key] else {
+      expectations[key] = nil
+      return true
+    }
+    let everything = pods.values.sorted { $0.meta.key < $1.meta.key }
+    let outcome = ReplicaSetReconcile(
+      set: set, owned: everything.filter { $0.meta.controller?.uid == set.meta.uid },
+      orphans: everything.filter { $0.meta.controller == nil }, expectations: expectations[key] ?? Expectations(), now: now
+    ).decide()
+    let reference = controllerReference(apiVersion: "apps/v1", kind: "ReplicaSet", set.meta)
+    if !outcome.adopts.isEmpty {
+      guard let live = value(.replicaSets, key), live["metadata"]["uid"].string == set.meta.uid, live["metadata"]["deletionTimestamp"].isNull
+      else { return true }
+    }
+    for pod in outcome.adopts {
+      let body: Value = ["metadata": ["uid": .string(pod.meta.uid), "ownerReferences": [reference]]]
+      if submit(.patch(.pods, pod.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
+    }
+    for pod in outcome.releases {
+      let released: Value = ["$patch": "delete", "uid": .string(set.meta.uid)]
+      let body: Value = ["metadata": ["uid": .string(pod.meta.uid), "ownerReferences": [released]]]
+      if submit(.patch(.pods, pod.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
+    }
+    var isDone = true
+    for _ in 0..<outcome.creates {
+      let pod = PodTemplate.pod(
+        set.template, owner: reference, prefix: key.name, namespace: key.namespace, suffix: PodTemplate.suffix(using: &random))
+      expectations[key, default: Expectations()].creations.insert(pod.key)
+      expectations[key]?.since = now
+      guard submit(.create(.pods, namespace: key.namespace, body: pod.body)) != nil else { continue }
+      expectations[key]?.creations.remove(pod.key)
+      isDone = false
+    }
+    for pod in outcome.deletes {
+      expectations[key, default: Expectations()].deletions.insert(pod.meta.uid)
+      expectations[key]?.since = now
+      guard submit(.delete(.pods, pod.meta.key, DeleteOptions(preconditionUID: pod.meta.uid))) != nil else { continue }
+      expectations[key]?.deletions.remove(pod.meta.uid)
+      isDone = false
+    }
+    var known = set.status
+    known.terminating = outcome.status.terminating
+    if outcome.status != known {
+      let body = Patch(.merge, outcome.status.patch(uid: set.meta.uid))
+      if submit(.patch(.replicaSets, key, subresource: "status", body)) != nil { return false }
+    }
+    if let seconds = outcome.checkAgain { timers.append((now + seconds, key, true)) }
+    return isDone
+  }
+
+  private mutating func syncDeployment(_ key: ObjectKey) -> Bool {
+    guard let deployment = deployments[key], let selector = deployment.selector else { return true }
+    let everything = sets.values.sorted { $0.meta.key < $1.meta.key }
+    var owned = everything.filter { $0.meta.controller?.uid == deployment.meta.uid }
+    let orphans = everything.filter { $0.meta.controller == nil && !$0.meta.isDeleting && selector.matches($0.meta.labels) }
+    if !deployment.meta.isDeleting, !orphans.isEmpty {
+      guard let live = value(.deployments, key), live["metadata"]["uid"].string == deployment.meta.uid,
+        live["metadata"]["deletionTimestamp"].isNull
+      else { return true }
+      let reference = controllerReference(apiVersion: "apps/v1", kind: "Deployment", deployment.meta)
+      for set in orphans {
+        let body: Value = ["metadata": ["uid": .string(set.meta.uid), "ownerReferences": [reference]]]
+        if submit(.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
+      }
+      owned += orphans
+    }
+    var unfinished: [String: Int] = [:]
+    for pod in pods.values where !pod.isFinished { if let owner = pod.meta.controller { unfinished[owner.uid, default: 0] += 1 } }
+    var round = DeploymentReconcile(deployment, sets: owned, unfinishedPods: unfinished, now: now)
+    for action in round.decide() {
+      switch action {
+      case .write(let operation): if submit(operation) != nil { return false }
+      case .createMany(let operations): for operation in operations where submit(operation) != nil { return false }
+      case .event: break
+      case .requeue(let seconds): timers.append((now + seconds, key, false))
+      }
+    }
+    return true
+  }
+
+  private mutating func collect() {
+    var failed: [String] = []
+    for uid in graph.takeDirty(Int.max).sorted() {
+      var verdict = graph.judge(uid, absent: [])
+      if case .verify(let owners) = verdict {
+        let present = owners.filter { owner in Self.resources.contains { all($0).contains { $0["metadata"]["uid"].string == owner.uid } } }
+        if !present.isEmpty { continue }
+        verdict = graph.judge(uid, absent: Set(owners.map(\.uid)))
+      }
+      guard case .operations(let operations) = verdict else { continue }
+      for operation in operations.sorted(by: { "\($0)" < "\($1)" }) {
+        if let error = submit(operation, isCollector: true), error.reason != .notFound { failed.append(uid) }
+      }
+    }
+    for uid in failed { graph.lookAgain(uid) }
+  }
+}
