@@ -1,4 +1,5 @@
 import Client
+import Synchronization
 import Wire
 
 /// Rolls Deployments out over ReplicaSets.
@@ -8,6 +9,8 @@ final class DeploymentController: Sendable {
   private let sets: SharedInformer<ReplicaSetView>
   private let pods: SharedInformer<PodView>
   private let now: @Sendable () -> WallTime
+  /// What a deployment's rounds wrote of its sets and the informer does not show yet.
+  private let unseen = Mutex([ObjectKey: UnseenWrites]())
 
   init(_ context: ControllerContext) {
     loop = ControllerLoop(name: "deployment-controller", clients: context.clients, log: context.log)
@@ -50,7 +53,17 @@ final class DeploymentController: Sendable {
   }
 
   private func sync(_ key: ObjectKey) async throws(APIError) -> [Action] {
-    guard let deployment = deployments.get(key), let selector = deployment.selector else { return [] }
+    guard let deployment = deployments.get(key), let selector = deployment.selector else {
+      unseen.withLock { $0[key] = nil }
+      return []
+    }
+    let instant = now().seconds
+    let wait = unseen.withLock { unseen -> Int64? in
+      let wait = unseen[key]?.wait(now: instant) { sets.get($0)?.meta.revision }
+      if wait == nil { unseen[key] = nil }
+      return wait
+    }
+    if let wait { return [.requeue(wait)] }
     guard !selector.isEmpty else {
       let about = ObjectReference(
         apiVersion: "apps/v1", kind: "Deployment", namespace: key.namespace, name: key.name, uid: deployment.meta.uid)
@@ -93,23 +106,41 @@ final class DeploymentController: Sendable {
     }
     var round = DeploymentReconcile(deployment, sets: owned, unfinishedPods: unfinished, now: now().seconds)
     let actions = round.decide()
-    guard let created = round.created else { return actions }
-    return try await create(created, actions, deployment)
+    var rest: [Action] = []
+    for action in actions {
+      guard case .write(let operation) = action else {
+        rest.append(action)
+        continue
+      }
+      switch await loop.client.submit([operation]).first {
+      case .success(let object): if let object { note(operation, object, key) }
+      case .failure(let error):
+        guard case .create = operation, let created = round.created else { throw error }
+        try await explain(error, created, deployment)
+        return []
+      case nil: break
+      }
+    }
+    return rest
+  }
+
+  private func note(_ operation: Operation, _ object: EncodedObject, _ key: ObjectKey) {
+    let isCreation: Bool
+    switch operation {
+    case .create(.replicaSets, _, _): isCreation = true
+    case .patch(.replicaSets, _, _, _): isCreation = false
+    default: return
+    }
+    let instant = now().seconds
+    unseen.withLock { $0[key, default: UnseenWrites()].note(object.key, object.revision, isCreation: isCreation, now: instant) }
   }
 
   /// The name may be taken: by this very set, which the informer has not seen yet, or by another template with the same hash.
-  private func create(
-    _ created: (key: ObjectKey, template: Value), _ actions: [Action], _ deployment: DeploymentView
-  ) async throws(APIError) -> [Action] {
-    guard let first = actions.firstIndex(where: { if case .write(.create) = $0 { true } else { false } }),
-      case .write(let operation) = actions[first]
-    else { return actions }
-    var rest = actions
-    rest.remove(at: first)
-    guard let result = await loop.client.submit([operation]).first else { return rest }
-    switch result {
-    case .success: return rest
-    case .failure(let error) where error.reason == .alreadyExists:
+  /// - Throws: the error, to try again, unless the whole namespace goes.
+  private func explain(
+    _ error: APIError, _ created: (key: ObjectKey, template: Value), _ deployment: DeploymentView
+  ) async throws(APIError) {
+    if error.reason == .alreadyExists {
       let existing = ReplicaSetView(try await loop.client.get(.replicaSets, created.key))
       let isSame =
         existing.meta.controller?.uid == deployment.meta.uid
@@ -123,23 +154,21 @@ final class DeploymentController: Sendable {
       }
       // The set's or the deployment's own event starts the next round.
       throw error
-    case .failure(let error):
-      if error.causes.contains(where: { $0.reason == "NamespaceTerminating" }) { return [] }
-      // Says why nothing comes up: an invalid template, a quota. Once: each write of it would start the next round at once.
-      let isTold = deployment.conditions.contains { $0.type == "Progressing" && $0.reason == "ReplicaSetCreateError" }
-      if deployment.progressDeadlineSeconds != nil, !isTold {
-        let instant = RFC3339.text(now().seconds)
-        let condition: Value = [
-          "type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "lastUpdateTime": .string(instant),
-          "lastTransitionTime": .string(instant),
-          "message": .string("Failed to create new replica set \"\(created.key.name)\": \(error.message)"),
-        ]
-        _ = await loop.client.submit([
-          .patch(
-            .deployments, deployment.meta.key, subresource: "status", Patch(.strategic, ["status": ["conditions": [condition]]]))
-        ])
-      }
-      throw error
     }
+    if error.causes.contains(where: { $0.reason == "NamespaceTerminating" }) { return }
+    // Says why nothing comes up: an invalid template, a quota. Once: each write of it would start the next round at once.
+    let isTold = deployment.conditions.contains { $0.type == "Progressing" && $0.reason == "ReplicaSetCreateError" }
+    if deployment.progressDeadlineSeconds != nil, !isTold {
+      let instant = RFC3339.text(now().seconds)
+      let condition: Value = [
+        "type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "lastUpdateTime": .string(instant),
+        "lastTransitionTime": .string(instant),
+        "message": .string("Failed to create new replica set \"\(created.key.name)\": \(error.message)"),
+      ]
+      _ = await loop.client.submit([
+        .patch(.deployments, deployment.meta.key, subresource: "status", Patch(.strategic, ["status": ["conditions": [condition]]]))
+      ])
+    }
+    throw error
   }
 }

@@ -81,7 +81,10 @@ package struct DeploymentReconcile {
     let active = old.filter { sets[$0].replicas > 0 }
     for i in active { scale(i, to: 0) }
     if !active.isEmpty { return writeProgress() }
-    if old.contains(where: { unfinishedPods[sets[$0].meta.uid] ?? 0 > 0 }) { return writeProgress() }
+    let isEmpty = old.allSatisfy { i in
+      sets[i].isObserved && sets[i].status.replicas == 0 && unfinishedPods[sets[i].meta.uid] ?? 0 == 0
+    }
+    if !isEmpty { return writeProgress() }
     guard syncRevision(creates: true) else { return writeProgress() }
     if let newSet { scale(newSet, to: deployment.replicas) }
     if isComplete(currentStatus()) { cleanUpHistory() }
@@ -101,9 +104,10 @@ package struct DeploymentReconcile {
   private func newSetSize(_ current: Int64) -> Int64 {
     guard !deployment.isRecreate else { return deployment.replicas }
     let limit = deployment.replicas + deployment.limits.surge
-    // Pods that an old set has not deleted yet are there; counting what it should have would have too many for a moment.
-    let others = sets.indices.reduce(0) { $0 + ($1 == newSet ? 0 : max(sets[$1].replicas, sets[$1].status.replicas)) }
-    let all = others + current
+    // Pods that a set has not deleted yet are there; counting what it should have would have too many for a moment. Before it has
+    // seen its size it may even be making some.
+    guard sets.allSatisfy(\.isObserved) else { return current }
+    let all = sets.reduce(0) { $0 + max($1.replicas, $1.status.replicas) }
     guard all < limit else { return current }
     return current + min(limit - all, deployment.replicas - current)
   }

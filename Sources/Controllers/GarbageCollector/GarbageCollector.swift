@@ -31,7 +31,7 @@ final class GarbageCollector: Sendable {
   func run() async {
     await withDiscardingTaskGroup { group in
       for kind in kinds {
-        group.addTask { [self] in await ObjectFeed(client: client, resource: kind).run { [self] in observe(kind, $0) } }
+        group.addTask { [self] in await ObjectFeed(client: client, resource: kind).run { [self] in self.observe(kind, $0) } }
       }
       var patience = Backoff(base: .milliseconds(200), limit: .seconds(30))
       for await _ in wakes {

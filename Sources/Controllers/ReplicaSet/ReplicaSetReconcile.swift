@@ -88,6 +88,13 @@ package struct ReplicaSetReconcile {
       }
     }
     outcome.status = status(active)
+    // Pods that were made and not seen yet are there: whoever reads the status must not take them for missing.
+    let seen = Set(owned.map(\.meta.key))
+    let unseen = Int64(expectations.creations.count { !seen.contains($0) })
+    if !expectations.isMet(now: now) {
+      outcome.status.replicas += unseen
+      outcome.status.fullyLabeled += unseen
+    }
     if set.minReadySeconds > 0 {
       outcome.checkAgain = active.filter { $0.isReady && !$0.isAvailable(set.minReadySeconds, now: now) }
         .map { max(1, $0.readySince + set.minReadySeconds - now) }.min()

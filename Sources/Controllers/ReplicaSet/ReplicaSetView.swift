@@ -29,8 +29,8 @@ package struct ReplicaSetView: Sendable {
 
   package var template: Value { object.withView { $0["spec"]["template"].value } }
   package var revision: Int64 { annotations[DeploymentAnnotation.revision].flatMap { Int64($0) } ?? 0 }
-  /// Not deleted and wants pods.
-  package var isActive: Bool { replicas > 0 }
+  /// Its controller has seen its size: what the status says is not older.
+  package var isObserved: Bool { status.observedGeneration >= meta.generation }
 }
 
 package struct ReplicaSetStatus: Sendable, Equatable {

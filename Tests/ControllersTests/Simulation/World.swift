@@ -63,6 +63,7 @@ struct World {
   private var sets: [ObjectKey: ReplicaSetView] = [:]
   private var deployments: [ObjectKey: DeploymentView] = [:]
   private var expectations: [ObjectKey: Expectations] = [:]
+  private var unseen: [ObjectKey: UnseenWrites] = [:]
   private var setQueue: Set<ObjectKey> = []
   private var deploymentQueue: Set<ObjectKey> = []
   private var timers: [(at: Int64, key: ObjectKey, isSet: Bool)] = []
@@ -155,7 +156,13 @@ struct World {
       return
     }
     _ = new["metadata"].remove("resourceVersion")
-    guard let object = try? EncodedObject(bytes: new.jsonBytes, revision: revision) else { preconditionFailure("unreadable: \(new.json)") }
+    let object: EncodedObject
+    do {
+      object = try EncodedObject(bytes: new.jsonBytes, revision: revision)
+    } catch {
+      print("unreadable: \(error): \(new.json)")
+      return
+    }
     new["metadata"]["resourceVersion"] = .string(String(revision))
     objects[resource, default: [:]][key] = new
     log[resource, default: []].append(.set(object))
@@ -185,7 +192,7 @@ struct World {
     guard let old = value(resource, key) else { return .notFound(resource.groupResource, key.name) }
     var body = patch.body
     for lock in ["uid", "resourceVersion"] {
-      guard let wanted = body["metadata"].remove(lock) else { continue }
+      guard !body["metadata"].isNull, let wanted = body["metadata"].remove(lock) else { continue }
       guard wanted == old["metadata"][lock] else { return .conflict(resource.groupResource, key.name, APIError.objectModified) }
     }
     var new: Value
@@ -202,7 +209,7 @@ struct World {
     if new["spec"] != old["spec"] { new["metadata"]["generation"] = .int((old["metadata"]["generation"].int ?? 0) + 1) }
     let isHeld = !(new["metadata"]["finalizers"].array ?? []).isEmpty
     let isGoing = !new["metadata"]["deletionTimestamp"].isNull && resource != .pods
-    commit(resource, key, isGoing && !isHeld ? nil : new)
+    if isGoing && !isHeld { commit(resource, key, nil) } else { commit(resource, key, new) }
     return nil
   }
 
@@ -411,6 +418,8 @@ struct World {
 
   private mutating func syncDeployment(_ key: ObjectKey) -> Bool {
     guard let deployment = deployments[key], let selector = deployment.selector else { return true }
+    if unseen[key]?.wait(now: now, shown: { sets[$0]?.meta.revision }) != nil { return true }
+    unseen[key] = nil
     let everything = sets.values.sorted { $0.meta.key < $1.meta.key }
     var owned = everything.filter { $0.meta.controller?.uid == deployment.meta.uid }
     let orphans = everything.filter { $0.meta.controller == nil && !$0.meta.isDeleting && selector.matches($0.meta.labels) }
@@ -430,13 +439,24 @@ struct World {
     var round = DeploymentReconcile(deployment, sets: owned, unfinishedPods: unfinished, now: now)
     for action in round.decide() {
       switch action {
-      case .write(let operation): if submit(operation) != nil { return false }
+      case .write(let operation):
+        if submit(operation) != nil { return false }
+        switch operation {
+        case .create: if let created = round.created { noteWrite(created.key, isCreation: true, key) }
+        case .patch(.replicaSets, let set, _, _): noteWrite(set, isCreation: false, key)
+        default: break
+        }
       case .createMany(let operations): for operation in operations where submit(operation) != nil { return false }
       case .event: break
       case .requeue(let seconds): timers.append((now + seconds, key, false))
       }
     }
     return true
+  }
+
+  private mutating func noteWrite(_ set: ObjectKey, isCreation: Bool, _ deployment: ObjectKey) {
+    guard let revision = value(.replicaSets, set)?["metadata"]["resourceVersion"].string.flatMap({ Int64($0) }) else { return }
+    unseen[deployment, default: UnseenWrites()].note(set, revision, isCreation: isCreation, now: now)
   }
 
   private mutating func collect() {

@@ -1,0 +1,71 @@
+import Client
+import Controllers
+import Testing
+import Wire
+
+@Suite("one Node")
+struct NodeTests {
+  private func node(ready: String?, taints: [Value] = [], unschedulable: Bool = false, disk: String = "False") -> NodeView {
+    var conditions: [Value] = [["type": "DiskPressure", "status": .string(disk)]]
+    if let ready { conditions.append(["type": "Ready", "status": .string(ready)]) }
+    return NodeView(stored("n1", ["spec": ["taints": .array(taints), "unschedulable": .bool(unschedulable)], "status": ["conditions": .array(conditions)]]))
+  }
+
+  private func taints(_ outcome: NodeReconcile.Outcome) -> [String]? { outcome.taints?.map { "\($0.key.split(separator: "/")[1]):\($0.effect)" } }
+
+  @Test("a node that speaks is left alone, and looked at again when it should have spoken")
+  func healthy() {
+    let outcome = NodeReconcile(node: node(ready: "True"), lastSeen: noon - 10, now: noon).decide()
+    #expect(outcome.status == nil && outcome.taints == nil && outcome.checkAgain == NodeReconcile.gracePeriod - 10)
+  }
+
+  @Test("silence makes it unknown and unreachable; its own word, not ready; its condition, a taint")
+  func taints() {
+    let silent = NodeReconcile(node: node(ready: "True"), lastSeen: noon - 60, now: noon).decide()
+    let conditions = silent.status?["status"]["conditions"].array ?? []
+    #expect(conditions.allSatisfy { $0["status"] == "Unknown" } && conditions.first?["message"] == "Kubelet stopped posting node status.")
+    #expect(conditions.first { $0["type"] == "MemoryPressure" }?["reason"] == "NodeStatusNeverUpdated")
+    #expect(taints(silent) == ["unreachable:NoSchedule", "unreachable:NoExecute"])
+    #expect(taints(NodeReconcile(node: node(ready: "False"), lastSeen: noon, now: noon).decide()) == ["not-ready:NoSchedule", "not-ready:NoExecute"])
+    #expect(taints(NodeReconcile(node: node(ready: nil), lastSeen: noon, now: noon).decide()) == ["not-ready:NoSchedule"])
+    let busy = NodeReconcile(node: node(ready: "True", unschedulable: true, disk: "True"), lastSeen: noon, now: noon).decide()
+    #expect(taints(busy) == ["disk-pressure:NoSchedule", "unschedulable:NoSchedule"])
+  }
+
+  @Test("when it is well again its taints go, those of others stay")
+  func recovered() {
+    let old: [Value] = [
+      ["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"], ["key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"],
+      ["key": "mine.org/gpu", "effect": "NoSchedule", "value": "yes"],
+    ]
+    #expect(taints(NodeReconcile(node: node(ready: "True", taints: old), lastSeen: noon, now: noon).decide()) == ["gpu:NoSchedule"])
+  }
+
+  @Test("when every node is silent nobody is driven out; when most are, nobody else")
+  func disruption() {
+    #expect(NodeReconcile.Eviction(ready: 0, notReady: 1) == .off && NodeReconcile.Eviction(ready: 2, notReady: 3) == .held)
+    #expect(NodeReconcile.Eviction(ready: 1, notReady: 2) == .normal && NodeReconcile.Eviction(ready: 40, notReady: 60) == .normal)
+    let silent = node(ready: "Unknown", taints: [["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"]])
+    let off = NodeReconcile(node: silent, lastSeen: noon - 60, now: noon, eviction: .off).decide()
+    #expect(taints(off) == ["unreachable:NoSchedule"])
+    let held = NodeReconcile(node: silent, lastSeen: noon - 60, now: noon, eviction: .held).decide()
+    #expect(taints(held) == ["unreachable:NoExecute", "unreachable:NoSchedule"])
+    let other = NodeReconcile(node: node(ready: "Unknown"), lastSeen: noon - 60, now: noon, eviction: .held).decide()
+    #expect(taints(other) == ["unreachable:NoSchedule"])
+  }
+
+  @Test("a taint drives out who does not bear it, at the end of what he bears")
+  func eviction() {
+    let taint = NodeView(stored("n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute", "timeAdded": .string(RFC3339.text(noon - 100))]]]])).taints
+    func deadline(_ tolerations: Value, started: Int64 = 0) -> Int64? {
+      TaintEviction.deadline(pod("a", spec: ["tolerations": tolerations]), taints: taint, started: started, now: noon)
+    }
+    #expect(deadline([]) == 0)
+    #expect(deadline([["key": "k", "operator": "Exists"]]) == nil)
+    #expect(deadline([["operator": "Exists"]]) == nil)
+    #expect(deadline([["key": "k", "operator": "Exists", "effect": "NoSchedule"]]) == 0)
+    #expect(deadline([["key": "k", "operator": "Exists", "tolerationSeconds": 300]]) == noon + 200)
+    #expect(deadline([["key": "k", "operator": "Exists", "tolerationSeconds": 300]], started: noon - 5) == noon + 295)
+    #expect(deadline([["key": "k", "value": "other", "effect": "NoExecute"]]) == 0)
+  }
+}
