@@ -62,6 +62,7 @@ package final class EventRecorder: Sendable {
   private struct State {
     var told: [Told: Series] = [:]
     var allowances: [ObjectReference: Allowance] = [:]
+    var lastName: UInt64 = 0
   }
 
   private let client: any Client
@@ -118,7 +119,9 @@ package final class EventRecorder: Sendable {
       if state.told.count >= Self.limit { state.told = state.told.filter { now.seconds - $0.value.last.seconds < Self.window } }
       if state.told.count >= Self.limit { state.told.removeAll() }
       let namespace = about.namespace.isEmpty ? "default" : about.namespace
-      let suffix = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
+      // Names in the order of time: that is how clients list the events of one object.
+      state.lastName = max(state.lastName + 1, UInt64(clamping: now.seconds) &* 1_000_000_000 &+ UInt64(clamping: now.nanoseconds))
+      let suffix = String(state.lastName, radix: 16)
       let key = ObjectKey(namespace: namespace, name: "\(about.name.prefix(236)).\(suffix)")
       state.told[told] = Series(key: key, last: now, written: now)
       return .create(.events, namespace: namespace, body: body(key, told, now))
