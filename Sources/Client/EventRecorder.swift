@@ -26,7 +26,7 @@ package struct ObjectReference: Hashable, Sendable {
   }
 }
 
-/// Writes events. What is said again within six minutes becomes a series of one event instead of many: its count is written at
+/// Writes events, in the form of core/v1 with its counts and times: clients sort by them. What is said again within six minutes becomes the count of one event instead of many: its count is written at
 /// once for the first repetition, then no more often than every 30 s.
 ///
 /// One object gets 25 events at once and then one in five minutes: 5,000 pods of one set need not write 5,000 events.
@@ -112,8 +112,8 @@ package final class EventRecorder: Sendable {
         guard series.count == 2 || now.seconds - series.written.seconds >= Self.refresh else { return nil }
         series.written = now
         return .patch(
-          .events, series.key, subresource: nil,
-          Patch(.merge, ["series": ["count": .int(Int64(series.count)), "lastObservedTime": .string(RFC3339.micro(now))]]))
+          .coreEvents, series.key, subresource: nil,
+          Patch(.merge, ["count": .int(Int64(series.count)), "lastTimestamp": .string(RFC3339.text(now.seconds))]))
       }
       guard Self.spend(told.about, now.seconds, &state.allowances) else { return nil }
       if state.told.count >= Self.limit { state.told = state.told.filter { now.seconds - $0.value.last.seconds < Self.window } }
@@ -124,7 +124,7 @@ package final class EventRecorder: Sendable {
       let suffix = String(state.lastName, radix: 16)
       let key = ObjectKey(namespace: namespace, name: "\(about.name.prefix(236)).\(suffix)")
       state.told[told] = Series(key: key, last: now, written: now)
-      return .create(.events, namespace: namespace, body: body(key, told, now))
+      return .create(.coreEvents, namespace: namespace, body: body(key, told, now))
     }
   }
 
@@ -147,16 +147,20 @@ package final class EventRecorder: Sendable {
   }
 
   private func body(_ key: ObjectKey, _ told: Told, _ now: WallTime) -> Value {
-    var regarding: Value = ["kind": .string(told.about.kind)]
-    if !told.about.namespace.isEmpty { regarding["namespace"] = .string(told.about.namespace) }
-    regarding["name"] = .string(told.about.name)
-    if !told.about.uid.isEmpty { regarding["uid"] = .string(told.about.uid) }
-    regarding["apiVersion"] = .string(told.about.apiVersion)
-    if !told.about.fieldPath.isEmpty { regarding["fieldPath"] = .string(told.about.fieldPath) }
+    var about: Value = ["kind": .string(told.about.kind)]
+    if !told.about.namespace.isEmpty { about["namespace"] = .string(told.about.namespace) }
+    about["name"] = .string(told.about.name)
+    if !told.about.uid.isEmpty { about["uid"] = .string(told.about.uid) }
+    about["apiVersion"] = .string(told.about.apiVersion)
+    if !told.about.fieldPath.isEmpty { about["fieldPath"] = .string(told.about.fieldPath) }
+    let instant = Value.string(RFC3339.text(now.seconds))
+    var source: Value = ["component": .string(controller)]
+    if instance != controller { source["host"] = .string(instance) }
     return [
-      "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)], "eventTime": .string(RFC3339.micro(now)),
-      "reportingController": .string(controller), "reportingInstance": .string(instance), "action": .string(told.action),
-      "reason": .string(told.reason), "regarding": regarding, "note": .string(told.note), "type": .string(told.kind.rawValue),
+      "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)], "involvedObject": about,
+      "reason": .string(told.reason), "message": .string(told.note), "source": source, "firstTimestamp": instant,
+      "lastTimestamp": instant, "count": 1, "type": .string(told.kind.rawValue), "reportingComponent": .string(controller),
+      "reportingInstance": .string(instance),
     ]
   }
 }
