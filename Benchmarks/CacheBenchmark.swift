@@ -10,7 +10,7 @@ enum CacheBenchmark {
     let pods = 30_000
     let store = MemoryStore()
     let cache = Cache(
-      ringBytes: 1 << 20, open: { _, value in value },
+      ringBytes: 1 << 20, open: { _, value in Envelope.open(value).map { Array($0.1) } },
       index: { _ in { object in object.withView { $0["spec"]["nodeName"].string ?? "" } } })
     try cache.follow(store)
     let before = residentBytes()
@@ -18,7 +18,7 @@ enum CacheBenchmark {
     for i in 0..<pods {
       let pod = pod(i)
       bytes += pod.count
-      store.put(StoreBenchmark.key(i), pod)
+      store.put(StoreBenchmark.key(i), Envelope().wrap(pod))
     }
     let after = residentBytes()
     let used = after - before
@@ -34,7 +34,9 @@ enum CacheBenchmark {
     var dictionary: [ObjectKey: Int] = [:]
     for i in 0..<pods { dictionary[StoreBenchmark.key(i).key] = i }
     let plain = clock.measure { for i in 0..<reads where dictionary[StoreBenchmark.key(i * 7919 % pods).key] != nil { found += 1 } }
-    print("cache       get: \(Int(seconds(get) * 1e9) / reads) ns, a dictionary: \(Int(seconds(plain) * 1e9) / reads) ns: \(ratio(seconds(get), seconds(plain)))x")
+    print(
+      "cache       get: \(Int(seconds(get) * 1e9) / reads) ns, a dictionary: \(Int(seconds(plain) * 1e9) / reads) ns: \(ratio(seconds(get), seconds(plain)))x"
+    )
     let walk = clock.measure {
       var iterator = resource.snapshot(revision: 0).tree.iterate()
       while iterator.next() != nil { found += 1 }
@@ -43,7 +45,9 @@ enum CacheBenchmark {
       var iterator = resource.snapshot(revision: 0).tree.iterate(term: "node-77")
       while iterator.next() != nil { found += 1 }
     }
-    print("cache       walk over all: \(Int(seconds(walk) * 1e9) / pods) ns a pod; pods of one of 300 nodes: \(Int(seconds(node) * 1e6)) µs")
+    print(
+      "cache       walk over all: \(Int(seconds(walk) * 1e9) / pods) ns a pod; pods of one of 300 nodes: \(Int(seconds(node) * 1e6)) µs"
+    )
   }
 
   /// Canonical bytes of about 5 KB, as a Deployment's pod with managedFields has.
@@ -51,8 +55,10 @@ enum CacheBenchmark {
     let value: Value = [
       "metadata": [
         "name": .string("pod-\(i)"), "namespace": "default", "uid": .string("2f1d3c5e-7a9b-4c1d-8e2f-\(100_000_000_000 + i)"),
-        "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": ["filling": .string(String(repeating: "managedFields ", count: 340))],
-      ], "spec": ["nodeName": .string("node-\(i % 300)")], "status": ["phase": "Running", "podIP": .string("10.0.\(i >> 8 & 255).\(i & 255)")],
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "annotations": ["filling": .string(String(repeating: "managedFields ", count: 340))],
+      ], "spec": ["nodeName": .string("node-\(i % 300)")],
+      "status": ["phase": "Running", "podIP": .string("10.0.\(i >> 8 & 255).\(i & 255)")],
     ]
     return value.jsonBytes
   }
@@ -76,10 +82,13 @@ final class MemoryStore: StoreEngine {
     }
   }
 
-  func commit(_ transaction: Transaction, completion: @escaping @Sendable (Result<Revision, StoreError>) -> Void) { completion(.failure(.closed)) }
+  func commit(_ transaction: Transaction, completion: @escaping @Sendable (Result<Revision, StoreError>) -> Void) {
+    completion(.failure(.closed))
+  }
   func load() throws(StoreError) -> (records: [StoreRecord], revision: Revision) { ([], 0) }
   func get(_ key: StoreKey, at revision: Revision?) throws(StoreError) -> StoreRecord? { nil }
-  func range(_ resource: GroupResource, namespace: String?, after key: ObjectKey?, at revision: Revision?, limit: Int) throws(StoreError)
+  func range(_ resource: GroupResource, namespace: String?, after key: ObjectKey?, at revision: Revision?, limit: Int)
+    throws(StoreError)
     -> [StoreRecord]
   { [] }
   func events(after revision: Revision, limit: Int) throws(StoreError) -> [StoreEvent] { [] }

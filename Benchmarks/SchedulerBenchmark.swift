@@ -28,7 +28,8 @@ enum SchedulerBenchmark {
     }
     let waiting = (0..<pods).map { i in
       PodFacts(
-        key: ObjectKey(namespace: "default", name: "pod-\(i)"), uid: "uid-\(i)", shape: shapes[Int(random.next() % UInt64(templates))])
+        key: ObjectKey(namespace: "default", name: "pod-\(i)"), uid: "uid-\(i)",
+        shape: shapes[Int(random.next() % UInt64(templates))])
     }
 
     var state = SchedulerState(seed: 1)
@@ -52,7 +53,9 @@ enum SchedulerBenchmark {
         var best = -1
         var bestScore = -1
         for i in 0..<nodes {
-          guard free[i].cpu >= pod.shape.requests.cpu, free[i].memory >= pod.shape.requests.memory, free[i].pods > 0 else { continue }
+          guard free[i].cpu >= pod.shape.requests.cpu, free[i].memory >= pod.shape.requests.memory, free[i].pods > 0 else {
+            continue
+          }
           let cpu = (free[i].cpu - pod.shape.requests.cpu) * 100 / facts[i].allocatable.cpu
           let memory = (free[i].memory - pod.shape.requests.memory) * 100 / facts[i].allocatable.memory
           let score = Int(cpu + memory) / 2 + 100 - Int(abs(cpu - memory)) / 2 + 200 / (1 + beside[i][template])

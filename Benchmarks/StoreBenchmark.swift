@@ -14,7 +14,9 @@ enum StoreBenchmark {
       let writes = inFlight == 1 ? 6000 : 40_000
       let floor = try inTemporaryDirectory { try rawSQLite(path: "\($0)/raw.db", batch: inFlight, writes: writes) }
       let ours = try await inTemporaryDirectory { try await store(path: "\($0)/state.db", inFlight: inFlight, writes: writes) }
-      print("store       \(inFlight) in flight: \(Int(ours)) writes/s, raw SQLite in batches of \(inFlight): \(Int(floor)): \(ratio(ours, floor))x")
+      print(
+        "store       \(inFlight) in flight: \(Int(ours)) writes/s, raw SQLite in batches of \(inFlight): \(Int(floor)): \(ratio(ours, floor))x"
+      )
     }
     try await inTemporaryDirectory { directory in
       var configuration = SQLiteStore.Configuration(path: "\(directory)/state.db")
@@ -35,7 +37,9 @@ enum StoreBenchmark {
     }
   }
 
-  static func key(_ i: Int) -> StoreKey { StoreKey(GroupResource(resource: "pods"), ObjectKey(namespace: "default", name: "pod-\(i)")) }
+  static func key(_ i: Int) -> StoreKey {
+    StoreKey(GroupResource(resource: "pods"), ObjectKey(namespace: "default", name: "pod-\(i)"))
+  }
 
   static func store(path: String, inFlight: Int, writes: Int) async throws -> Double {
     let store = try SQLiteStore(.init(path: path))
@@ -68,7 +72,9 @@ enum StoreBenchmark {
     defer { sqlite3_close(database) }
     func run(_ sql: String) { sqlite3_exec(database, sql, nil, nil, nil) }
     run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000")
-    run("CREATE TABLE log(row INTEGER PRIMARY KEY, key BLOB NOT NULL, deleted INTEGER NOT NULL, value BLOB); CREATE INDEX k ON log(key, row)")
+    run(
+      "CREATE TABLE log(row INTEGER PRIMARY KEY, key BLOB NOT NULL, deleted INTEGER NOT NULL, value BLOB); CREATE INDEX k ON log(key, row)"
+    )
     var insert: OpaquePointer?
     var newest: OpaquePointer?
     sqlite3_prepare_v2(database, "INSERT INTO log(row, key, deleted, value) VALUES(?,?,0,?)", -1, &insert, nil)
@@ -127,7 +133,9 @@ enum StoreChild {
   }
 }
 
-func seconds(_ duration: Duration) -> Double { Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18 }
+func seconds(_ duration: Duration) -> Double {
+  Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+}
 func ratio(_ a: Double, _ b: Double) -> String { "\(Double(Int(a / b * 100)) / 100)" }
 
 func temporaryDirectory() -> String {

@@ -96,7 +96,9 @@ enum WatchBenchmark {
 
   static let keep = Mutex<Cache?>(nil)
 
-  static func ring(_ group: MultiThreadedEventLoopGroup, watchers: Int, rounds: Int, batch: Int) async throws -> (latency: Double, rate: Double) {
+  static func ring(_ group: MultiThreadedEventLoopGroup, watchers: Int, rounds: Int, batch: Int) async throws -> (
+    latency: Double, rate: Double
+  ) {
     let (store, counter, all, _) = try make(group, watchers: watchers) { _ in .all }
     let writes = (0..<batch).map { (StoreBenchmark.key($0), CacheBenchmark.pod($0)) }
     let clock = ContinuousClock()
@@ -105,7 +107,11 @@ enum WatchBenchmark {
       counter.reset()
       total += await clock.measure { await counter.reach(watchers * batch) { store.put(writes) } }
     }
-    for watcher in all { watcher.cursor.withLock { $0?.close(); $0 = nil } }
+    for watcher in all {
+      watcher.cursor.withLock {
+        $0?.close(); $0 = nil
+      }
+    }
     return (seconds(total) / Double(rounds), Double(watchers * batch * rounds) / seconds(total))
   }
 
@@ -117,15 +123,25 @@ enum WatchBenchmark {
       counter.reset()
       total += await clock.measure { await counter.reach(1) { store.put(StoreBenchmark.key(i), CacheBenchmark.pod(i)) } }
     }
-    for watcher in all { watcher.cursor.withLock { $0?.close(); $0 = nil } }
+    for watcher in all {
+      watcher.cursor.withLock {
+        $0?.close(); $0 = nil
+      }
+    }
     return seconds(total) / 300
   }
 
   static func idleBytes(_ group: MultiThreadedEventLoopGroup, watchers: Int) async throws -> Int {
+    // Freed memory goes back first: what is taken from it again would not be seen.
+    _ = trimHeap(0)
     let before = residentBytes()
     let (_, _, all, _) = try make(group, watchers: watchers) { _ in .all }
     let after = residentBytes()
-    for watcher in all { watcher.cursor.withLock { $0?.close(); $0 = nil } }
+    for watcher in all {
+      watcher.cursor.withLock {
+        $0?.close(); $0 = nil
+      }
+    }
     return (after - before) / watchers
   }
 
@@ -152,3 +168,5 @@ enum WatchBenchmark {
     return Double(watchers * batch * rounds) / seconds(total)
   }
 }
+
+@_silgen_name("malloc_trim") private func trimHeap(_ keep: Int) -> Int32

@@ -50,30 +50,30 @@ package struct ObjectTree: Sendable {
   // MARK: Iteration
 
   package struct Iterator: Sendable {
-    private enum Way: Sendable {
-      case objects(Treap<Entry>.Iterator, namespace: String?)
-      case index(Treap<IndexEntry>.Iterator, term: String)
-    }
-    private var way: Way?
+    // One of both; not an enum, whose payload would be copied by every step.
+    private var objects: Treap<Entry>.Iterator?
+    private var index: Treap<IndexEntry>.Iterator?
+    private let bound: String?
 
-    fileprivate init(_ objects: Treap<Entry>.Iterator, namespace: String?) { way = .objects(objects, namespace: namespace) }
-    fileprivate init(_ index: Treap<IndexEntry>.Iterator, term: String) { way = .index(index, term: term) }
+    fileprivate init(_ objects: Treap<Entry>.Iterator, namespace: String?) {
+      self.objects = objects
+      bound = namespace
+    }
+
+    fileprivate init(_ index: Treap<IndexEntry>.Iterator, term: String) {
+      self.index = index
+      bound = term
+    }
 
     package mutating func next() -> Entry? {
-      // Taken out and put back: changed in place, the stack would be copied each time.
-      guard let way else { return nil }
-      self.way = nil
-      switch way {
-      case .objects(var iterator, let namespace):
-        guard let entry = iterator.next() else { return nil }
-        if let namespace, entry.object.key.namespace != namespace { return nil }
-        self.way = .objects(iterator, namespace: namespace)
-        return entry
-      case .index(var iterator, let term):
-        guard let found = iterator.next(), found.term == term else { return nil }
-        self.way = .index(iterator, term: term)
-        return found.entry
+      if let entry = objects?.next() {
+        if bound == nil || bound == entry.object.key.namespace { return entry }
+        objects = nil
+      } else if let found = index?.next() {
+        if bound == found.term { return found.entry }
+        index = nil
       }
+      return nil
     }
   }
 

@@ -202,7 +202,8 @@ package final class ResourceCache: Sendable {
         let stop = min(end, position + limit)
         let events = state.ring.events(position..<max(position, stop))
         return .events(
-          events, next: max(position, stop), reached: stop >= end ? state.lastRevision : events.last?.revision ?? 0, hasMore: stop < end)
+          events, next: max(position, stop), reached: stop >= end ? state.lastRevision : events.last?.revision ?? 0,
+          hasMore: stop < end)
       }
       guard let bucket = state.buckets[scope] else { return .events([], next: end, reached: state.lastRevision, hasMore: false) }
       guard bucket.droppedBefore <= position else { return .left }

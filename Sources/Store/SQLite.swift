@@ -124,6 +124,28 @@ final class SQLite {
       }
     }
 
+    /// Binds a row of the log and inserts it. Nothing is copied: the bytes outlive the step.
+    func insert(row: Int64, key: [UInt8], isDeleted: Bool, value: [UInt8]?) throws(Failure) {
+      let code = key.withUnsafeBytes { key in
+        func finish(_ value: UnsafeRawBufferPointer?) -> Int32 {
+          sqlite3_bind_int64(statement, 1, row)
+          sqlite3_bind_blob64(statement, 2, key.baseAddress, UInt64(key.count), nil)
+          sqlite3_bind_int64(statement, 3, isDeleted ? 1 : 0)
+          if let value {
+            sqlite3_bind_blob64(statement, 4, value.baseAddress ?? UnsafeRawPointer(bitPattern: 1), UInt64(value.count), nil)
+          } else {
+            sqlite3_bind_null(statement, 4)
+          }
+          return sqlite3_step(statement)
+        }
+        return if let value { value.withUnsafeBytes { finish($0) } } else { finish(nil) }
+      }
+      let failure = code == SQLITE_DONE ? nil : database.failure
+      sqlite3_reset(statement)
+      sqlite3_clear_bindings(statement)
+      if let failure { throw failure }
+    }
+
     func int(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
     func isNull(_ column: Int32) -> Bool { sqlite3_column_type(statement, column) == SQLITE_NULL }
 

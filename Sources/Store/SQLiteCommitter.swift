@@ -87,7 +87,8 @@ final class SQLiteCommitter {
       do throws(SQLite.Failure) {
         try begun()
         for entry in volatile.values {
-          try insert.run([.int(entry.record.revision << 6), .bytes(entry.record.key.bytes), .int(0), .bytes(entry.record.value)])
+          try insert.insert(
+            row: entry.record.revision << 6, key: entry.record.key.bytes, isDeleted: false, value: entry.record.value)
         }
         try end.run([])
       } catch { rollback() }
@@ -190,7 +191,7 @@ final class SQLiteCommitter {
           setVolatile(key, Volatile(record: StoreRecord(key: key, value: value, revision: revision), row: old.row))
         } else {
           try begun()
-          try insert.run([.int(row), .bytes(bytes), .int(0), .bytes(value)])
+          try insert.insert(row: row, key: bytes, isDeleted: false, value: value)
           setVolatile(key, nil)
           if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
         }
@@ -199,7 +200,7 @@ final class SQLiteCommitter {
         guard old.revision != nil else { continue }
         try begun()
         if let uid { try moveToHistory(uid, key, bytes, old) }
-        try insert.run([.int(row), .bytes(bytes), .int(1), .null])
+        try insert.insert(row: row, key: bytes, isDeleted: true, value: nil)
         setVolatile(key, nil)
         if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
         supersede(row, bytes: 0)
@@ -216,7 +217,9 @@ final class SQLiteCommitter {
     } else if let row = old.row {
       try newestValue.run([.int(row)]) { row throws(SQLite.Failure) in value = row.bytes(0) }
     }
-    try remember.run([.text(uid), .bytes(bytes), .int(revision), .int(configuration.now() + configuration.historySeconds), .bytes(value)])
+    try remember.run([
+      .text(uid), .bytes(bytes), .int(revision), .int(configuration.now() + configuration.historySeconds), .bytes(value),
+    ])
   }
 
   // MARK: Compaction
@@ -284,6 +287,8 @@ final class SQLiteCommitter {
     try database.prepare("PRAGMA page_count").run([]) { row throws(SQLite.Failure) in all = row.int(0) }
     if free > 2048, free * 4 > all { try database.run("PRAGMA incremental_vacuum(1024)") }
   }
+
+  func now() -> Int64 { configuration.now() }
 
   /// Empties the write-ahead log into the file: its room can be used again.
   func checkpoint() { try? database.run("PRAGMA wal_checkpoint(TRUNCATE)") }

@@ -84,7 +84,8 @@ final class SQLiteReader {
     }
   }
 
-  func range(_ resource: GroupResource, namespace: String?, after key: ObjectKey?, at revision: Revision?, limit: Int) throws(Failure)
+  func range(_ resource: GroupResource, namespace: String?, after key: ObjectKey?, at revision: Revision?, limit: Int)
+    throws(Failure)
     -> [StoreRecord]
   {
     try consistently(since: revision) { () throws(SQLite.Failure) in
@@ -99,7 +100,8 @@ final class SQLiteReader {
         SELECT key, row, value FROM log l WHERE key > ? AND key >= ? AND key < ? AND deleted=0
         AND row=(SELECT max(row) FROM log m WHERE m.key=l.key AND m.row < ?) ORDER BY key LIMIT ?
         """
-      ).run([.bytes(start), .bytes(prefix), .bytes(end), Self.limit(of: revision), .int(Int64(limit))]) { row throws(SQLite.Failure) in
+      ).run([.bytes(start), .bytes(prefix), .bytes(end), Self.limit(of: revision), .int(Int64(limit))]) {
+        row throws(SQLite.Failure) in
         guard let key = StoreKey(bytes: row.bytes(0)) else { return }
         records.append(StoreRecord(key: key, value: row.bytes(2), revision: row.int(1) >> 6))
       }

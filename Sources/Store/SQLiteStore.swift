@@ -66,6 +66,7 @@ package final class SQLiteStore: StoreEngine {
   private let shared: Mutex<Shared>
   private let lock: FileLock
   private let isFull = Atomic<Bool>(false)
+  private let lastReclaim = Atomic<Int64>(0)
   package let clusterID: String
   /// What every server of the cluster understands.
   package let level: Int64
@@ -120,10 +121,14 @@ package final class SQLiteStore: StoreEngine {
     let done = Semaphore()
     let failure = Mutex<StoreError?>(nil)
     let isQueued = enqueue { queue in
-      queue.compactions.append((revision, { error in
-        failure.withLock { $0 = error }
-        done.signal()
-      }))
+      queue.compactions.append(
+        (
+          revision,
+          { error in
+            failure.withLock { $0 = error }
+            done.signal()
+          }
+        ))
     }
     guard isQueued else { throw .closed }
     done.wait()
@@ -160,7 +165,9 @@ package final class SQLiteStore: StoreEngine {
 
   private func run(_ committer: SQLiteCommitter) {
     var sinceShrink = 0
+    var lastGroup = 0
     while true {
+      if lastGroup > 1 { gather(lastGroup) }
       let (group, compactions, isClosed) = queue.withLock { queue in
         let group = Array(queue.waiting.prefix(Self.maximumGroup))
         queue.waiting.removeFirst(group.count)
@@ -171,9 +178,11 @@ package final class SQLiteStore: StoreEngine {
       }
       if group.isEmpty, compactions.isEmpty {
         if isClosed { break }
+        lastGroup = 0
         wake.wait()
         continue
       }
+      lastGroup = group.count
       settle(group, committer)
       for compaction in compactions {
         do throws(SQLite.Failure) {
@@ -197,6 +206,13 @@ package final class SQLiteStore: StoreEngine {
     finished.signal()
   }
 
+  /// Gives the writers that were just answered a moment to come back: else the first of them has an fsync to itself and the others wait
+  /// for two. At most 40 µs, less than half of the fastest fsync seen, and only while the group before was one.
+  private func gather(_ expected: Int) {
+    let deadline = ContinuousClock.now + .microseconds(40)
+    while queue.withLock({ !$0.waiting.isEmpty && $0.waiting.count < expected }), ContinuousClock.now < deadline { sched_yield() }
+  }
+
   private func settle(_ group: [Waiting], _ committer: SQLiteCommitter) {
     if group.isEmpty { return }
     do throws(SQLite.Failure) {
@@ -215,10 +231,15 @@ package final class SQLiteStore: StoreEngine {
     } catch {
       if error.isDiskFault { configuration.onDiskFault(error.message) }
       if error.isFull, group.count > 1 {
-        // One large write must not take the small ones with it. The log's room may be all that is needed.
-        committer.checkpoint()
+        // One large write must not take the small ones with it.
         for waiting in group { settle([waiting], committer) }
         return
+      }
+      // The room that the write-ahead log holds may be all that is needed; looked for once a second.
+      if error.isFull, committer.now() > lastReclaim.load(ordering: .relaxed) {
+        lastReclaim.store(committer.now(), ordering: .relaxed)
+        committer.checkpoint()
+        return settle(group, committer)
       }
       let reason = error.storeError(path: configuration.path)
       // A full disk refuses every write until there is room: said once.

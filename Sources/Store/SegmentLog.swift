@@ -108,7 +108,9 @@ package final class SegmentLog: Sendable {
     Self.put(UInt64(bitPattern: time), 8, &frame)
     frame.append(contentsOf: bytes)
     let error = state.withLock { state -> StoreError? in
-      if state.file < 0 || (state.segments.last?.bytes ?? 0) >= configuration.segmentBytes, let error = open(&state) { return error }
+      if state.file < 0 || (state.segments.last?.bytes ?? 0) >= configuration.segmentBytes, let error = open(&state) {
+        return error
+      }
       let last = state.segments.count - 1
       let offset = state.segments[last].bytes
       let written = frame.withUnsafeBytes { pwrite(state.file, $0.baseAddress, $0.count, off_t(offset)) }

@@ -190,13 +190,17 @@ package struct Transaction: Sendable {
   /// What no engine accepts: too many or too large, unusable names, two objects of one resource (they would share a revision,
   /// and a watch could not resume between them).
   var fault: StoreError? {
-    if writes.count > Self.maximumKeys { return .tooLarge("a transaction writes at most \(Self.maximumKeys) keys, not \(writes.count)") }
+    if writes.count > Self.maximumKeys {
+      return .tooLarge("a transaction writes at most \(Self.maximumKeys) keys, not \(writes.count)")
+    }
     var resources: Set<GroupResource> = []
     var keys: Set<StoreKey> = []
     for write in writes {
       let key = write.key
       for part in [key.resource.group, key.resource.resource, key.key.namespace, key.key.name] {
-        if part.utf8.count > Self.maximumName { return .tooLarge("a name has \(part.utf8.count) bytes; at most \(Self.maximumName) are stored") }
+        if part.utf8.count > Self.maximumName {
+          return .tooLarge("a name has \(part.utf8.count) bytes; at most \(Self.maximumName) are stored")
+        }
         if part.utf8.contains(0) { return .invalid("a name contains a zero byte") }
       }
       if !keys.insert(key).inserted { return .invalid("a transaction writes \(key) twice") }

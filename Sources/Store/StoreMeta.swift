@@ -64,7 +64,8 @@ struct StoreMeta {
   /// Why this release or this cluster must not use the file, with the way out; nil where it may.
   func refusal(path: String, expectedClusterID: String?) -> StoreError? {
     if oldestReader > Self.format {
-      return .refused("\(path) was written by a newer release (format \(format)): start that release, or restore a backup of this one")
+      return .refused(
+        "\(path) was written by a newer release (format \(format)): start that release, or restore a backup of this one")
     }
     if clusterID.isEmpty { return .corrupted(path: path, "it names no cluster") }
     if let expectedClusterID, expectedClusterID != clusterID {

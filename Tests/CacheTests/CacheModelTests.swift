@@ -48,7 +48,11 @@ final class World {
     let cache = Cache(
       ringBytes: ringBytes, open: { _, value in Envelope.open(value).map { Array($0.1) } },
       index: { _ in { object in object.withView { $0["spec"]["nodeName"].string ?? "" } } },
-      terms: { _ in { object in object.withView { view in view["metadata"]["ownerReferences"].compactMap { $0["uid"].string.map { "owner/\($0)" } } } } })
+      terms: { _ in
+        { object in
+          object.withView { view in view["metadata"]["ownerReferences"].compactMap { $0["uid"].string.map { "owner/\($0)" } } }
+        }
+      })
     try cache.follow(store)
     return (store, cache)
   }
@@ -63,7 +67,8 @@ final class World {
   static func bytes(_ key: ObjectKey, node: String, step: Int) -> [UInt8] {
     let value: Value = [
       "metadata": [
-        "name": .string(key.name), "namespace": .string(key.namespace), "uid": .string("u-\(key.name)"), "creationTimestamp": "2026-01-01T00:00:00Z",
+        "name": .string(key.name), "namespace": .string(key.namespace), "uid": .string("u-\(key.name)"),
+        "creationTimestamp": "2026-01-01T00:00:00Z",
         "ownerReferences": [["uid": .string("o\(step % 3)")]],
       ], "spec": ["nodeName": .string(node)], "step": .int(Int64(step)),
     ]
@@ -71,7 +76,8 @@ final class World {
   }
 
   func put(_ key: ObjectKey, node: String, step: Int) async throws {
-    let revision = try await store.commit(Transaction(compares: [], writes: [.put(StoreKey(pods, key), Self.bytes(key, node: node, step: step))]))
+    let revision = try await store.commit(
+      Transaction(compares: [], writes: [.put(StoreKey(pods, key), Self.bytes(key, node: node, step: step))]))
     model[key] = Model(revision: revision, node: node, step: step)
   }
 
@@ -161,12 +167,17 @@ final class Follower: Sendable {
     }
   }
 
-  func close() { cursor.withLock { $0?.close(); $0 = nil } }
+  func close() {
+    cursor.withLock {
+      $0?.close(); $0 = nil
+    }
+  }
 }
 
 @Suite struct CacheModelTests {
   static let scopes: [WatchScope] = [
-    .all, .namespace("ns1"), .object(ObjectKey(namespace: "ns0", name: "p3")), .attribute("n2"), .attribute("n3"), .namespace("none"),
+    .all, .namespace("ns1"), .object(ObjectKey(namespace: "ns0", name: "p3")), .attribute("n2"), .attribute("n3"),
+    .namespace("none"),
   ]
 
   static func expected(_ scope: WatchScope, _ model: [ObjectKey: World.Model]) -> [ObjectKey: Revision] {
@@ -212,7 +223,9 @@ final class Follower: Sendable {
       var late: [Follower] = []
       for step in 0..<400 {
         try await world.step(step, &random)
-        if step % 50 == 0 { snapshots.append((world.resource.snapshot(revision: world.cache.revision), world.model.mapValues(\.revision))) }
+        if step % 50 == 0 {
+          snapshots.append((world.resource.snapshot(revision: world.cache.revision), world.model.mapValues(\.revision)))
+        }
         if step == 200 {
           for scope in Self.scopes {
             let follower = Follower(scope, Self.expected(scope, world.model))
@@ -296,8 +309,11 @@ final class Follower: Sendable {
   func buckets() async throws {
     try await withWorld { world in
       let target = DirectTarget()
-      let cursors = (0..<1000).compactMap { world.resource.watch(after: 0, scope: .attribute("n\($0)"), target: target, onWake: {}) }
-        + (0..<1000).compactMap { world.resource.watch(after: world.cache.revision, scope: .attribute("n\($0)"), target: target, onWake: {}) }
+      let cursors =
+        (0..<1000).compactMap { world.resource.watch(after: 0, scope: .attribute("n\($0)"), target: target, onWake: {}) }
+        + (0..<1000).compactMap {
+          world.resource.watch(after: world.cache.revision, scope: .attribute("n\($0)"), target: target, onWake: {})
+        }
       #expect(cursors.count >= 1000)
       let each = cursors.count / 1000
       try await world.put(ObjectKey(namespace: "a", name: "x"), node: "n5", step: 0)
@@ -321,7 +337,9 @@ final class Follower: Sendable {
         Transaction(
           compares: [],
           writes: [
-            .put(StoreKey(pods, ObjectKey(namespace: "a", name: "x")), World.bytes(ObjectKey(namespace: "a", name: "x"), node: "", step: 0)),
+            .put(
+              StoreKey(pods, ObjectKey(namespace: "a", name: "x")),
+              World.bytes(ObjectKey(namespace: "a", name: "x"), node: "", step: 0)),
             .put(StoreKey(GroupResource(group: "~", resource: "ports"), ObjectKey(name: "30000")), [1]),
           ]))
       #expect(world.cache.revision >= revision)
@@ -332,7 +350,9 @@ final class Follower: Sendable {
       #expect(world.cache.resource(GroupResource(group: "~", resource: "ports")).count == 0)
       await withCheckedContinuation { continuation in
         world.cache.whenVisible(revision + 1) { continuation.resume() }
-        world.store.commit(Transaction(compares: [], writes: [.delete(StoreKey(pods, ObjectKey(namespace: "a", name: "x")), uid: nil)])) { _ in }
+        world.store.commit(
+          Transaction(compares: [], writes: [.delete(StoreKey(pods, ObjectKey(namespace: "a", name: "x")), uid: nil)])
+        ) { _ in }
       }
       #expect(world.resource.count == 0)
     }

@@ -5,7 +5,11 @@ import Wire
 /// The tree against a dictionary: same contents, ordered, and old snapshots do not move.
 @Suite struct ObjectTreeTests {
   static func object(_ key: ObjectKey, _ revision: Int64) throws -> EncodedObject {
-    let value: Value = ["metadata": ["name": .string(key.name), "namespace": .string(key.namespace), "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"]]
+    let value: Value = [
+      "metadata": [
+        "name": .string(key.name), "namespace": .string(key.namespace), "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+      ]
+    ]
     return try EncodedObject(bytes: value.jsonBytes, revision: revision)
   }
 

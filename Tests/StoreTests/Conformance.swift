@@ -48,7 +48,8 @@ enum Engine: CaseIterable, Sendable {
         #expect(key == testKey("a"))
         #expect(current == first)
       }
-      let second = try await store.commit(Transaction(compares: [.revision(testKey("a"), first)], writes: [.put(testKey("a"), [3])]))
+      let second = try await store.commit(
+        Transaction(compares: [.revision(testKey("a"), first)], writes: [.put(testKey("a"), [3])]))
       #expect(second > first)
       let records = try store.load().records
       #expect(records.map(\.value) == [[3]])
@@ -69,11 +70,13 @@ enum Engine: CaseIterable, Sendable {
       let address = StoreKey(GroupResource(group: "~", resource: "addresses"), ObjectKey(name: "10.0.0.1"))
       let port = StoreKey(GroupResource(group: "~", resource: "addresses"), ObjectKey(name: "10.0.0.2"))
       let revision = try await store.commit(
-        Transaction(compares: [.absent(address), .absent(port)], writes: [.put(testKey("a"), [1]), .put(address, [2]), .put(port, [3])]))
+        Transaction(
+          compares: [.absent(address), .absent(port)], writes: [.put(testKey("a"), [1]), .put(address, [2]), .put(port, [3])]))
       await #expect(throws: StoreError.self) {
         try await store.commit(Transaction(compares: [.absent(address)], writes: [.put(testKey("b"), [1]), .put(address, [9])]))
       }
-      let gone = try await store.commit(Transaction(compares: [], writes: [.delete(testKey("a"), uid: "u-1"), .delete(address, uid: nil)]))
+      let gone = try await store.commit(
+        Transaction(compares: [], writes: [.delete(testKey("a"), uid: "u-1"), .delete(address, uid: nil)]))
       let events = try store.events(after: start, limit: 10)
       #expect(events.map(\.revision) == [revision, revision, revision, gone, gone])
       #expect(events.map(\.value) == [[1], [2], [3], nil, nil])
@@ -101,7 +104,8 @@ enum Engine: CaseIterable, Sendable {
       ]
       for transaction in bad { await #expect(throws: StoreError.self) { try await store.commit(transaction) } }
       #expect(try store.load().records.isEmpty)
-      _ = try await store.commit(Transaction(compares: [], writes: (0..<Transaction.maximumKeys).map { .put(internalKey($0), [1]) }))
+      _ = try await store.commit(
+        Transaction(compares: [], writes: (0..<Transaction.maximumKeys).map { .put(internalKey($0), [1]) }))
       #expect(try store.load().records.count == Transaction.maximumKeys)
     }
   }
@@ -140,7 +144,10 @@ enum Engine: CaseIterable, Sendable {
       try opened.store.compact(to: middle)
       #expect(opened.store.oldestRevision == middle)
       try check(opened.store, states[100...])
-      for read in [{ _ = try opened.store.events(after: states[99].0, limit: 1) }, { _ = try opened.store.get(testKey("k3"), at: states[99].0) }] {
+      for read in [
+        { _ = try opened.store.events(after: states[99].0, limit: 1) },
+        { _ = try opened.store.get(testKey("k3"), at: states[99].0) },
+      ] {
         do {
           try read()
           Issue.record("read what is compacted")
@@ -163,11 +170,15 @@ enum Engine: CaseIterable, Sendable {
   func ranges(engine: Engine) async throws {
     try await engine.withStore { opened in
       let store = opened.store
-      for namespace in ["", "a", "a-b", "b"] { for name in ["x", "y", "z"] {
-        _ = try await store.commit(Transaction(compares: [], writes: [.put(testKey(name, namespace: namespace), [1])]))
-      } }
+      for namespace in ["", "a", "a-b", "b"] {
+        for name in ["x", "y", "z"] {
+          _ = try await store.commit(Transaction(compares: [], writes: [.put(testKey(name, namespace: namespace), [1])]))
+        }
+      }
       _ = try await store.commit(
-        Transaction(compares: [], writes: [.put(StoreKey(GroupResource(resource: "configmapsz"), ObjectKey(namespace: "a", name: "x")), [1])]))
+        Transaction(
+          compares: [], writes: [.put(StoreKey(GroupResource(resource: "configmapsz"), ObjectKey(namespace: "a", name: "x")), [1])])
+      )
       func names(_ namespace: String?, _ after: ObjectKey?, _ limit: Int) throws -> [String] {
         try store.range(testResource, namespace: namespace, after: after, at: nil, limit: limit).map { "\($0.key.key)" }
       }
@@ -218,7 +229,8 @@ enum Engine: CaseIterable, Sendable {
               guard let record = try? store.get(testKey("counter"), at: nil) else { return }
               let number = Int(record.value[0]) << 8 + Int(record.value[1]) + 1
               let write = Transaction(
-                compares: [.revision(record.key, record.revision)], writes: [.put(record.key, [UInt8(number >> 8), UInt8(number & 255)])])
+                compares: [.revision(record.key, record.revision)],
+                writes: [.put(record.key, [UInt8(number >> 8), UInt8(number & 255)])])
               if (try? await store.commit(write)) != nil { done += 1 }
             }
           }

@@ -99,7 +99,10 @@ struct WritingChild {
         defer { store.close() }
         let (records, revision) = try store.load()
         #expect(revision >= last)
-        let stored = Dictionary(uniqueKeysWithValues: records.map { ($0.key.key.name, Int(String(decoding: $0.value.prefix { $0 != 32 }, as: UTF8.self)) ?? -1) })
+        let stored = Dictionary(
+          uniqueKeysWithValues: records.map {
+            ($0.key.key.name, Int(String(decoding: $0.value.prefix { $0 != 32 }, as: UTF8.self)) ?? -1)
+          })
         for (name, counter) in acknowledged { #expect(stored[name] ?? -1 >= counter, "\(name), round \(round)") }
         // Whatever the file holds that nobody was told of counts from now on.
         for (name, counter) in stored { acknowledged[name] = max(acknowledged[name] ?? 0, counter) }

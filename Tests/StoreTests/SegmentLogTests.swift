@@ -13,7 +13,8 @@ import Testing
       var model: [SegmentLog.Record] = []
       for i in 0..<5000 {
         // Clocks jump back now and then.
-        let record = SegmentLog.Record(time: Int64(i * 1000 - random.next(20_000)), bytes: (0..<random.next(300)).map { UInt8(truncatingIfNeeded: i &+ $0) })
+        let record = SegmentLog.Record(
+          time: Int64(i * 1000 - random.next(20_000)), bytes: (0..<random.next(300)).map { UInt8(truncatingIfNeeded: i &+ $0) })
         try log.append(record.bytes, time: record.time)
         model.append(record)
       }

@@ -94,7 +94,9 @@ import Wire
       let store = try SQLiteStore(.init(path: "\(directory)/state.db"))
       try store.setBlob("ca", [9, 9])
       for i in 0..<100 { try await store.put("k\(i)", [UInt8(i)]) }
-      let writer = Task { var i = 0; while !Task.isCancelled { try await store.put("w\(i % 10)", [1]); i += 1 } }
+      let writer = Task {
+        var i = 0; while !Task.isCancelled { try await store.put("w\(i % 10)", [1]); i += 1 }
+      }
       try store.backup(to: "\(directory)/backup")
       #expect(throws: StoreError.self) { try store.backup(to: "\(directory)/backup") }
       writer.cancel()
@@ -169,9 +171,15 @@ import Wire
   func keyOrder() {
     let parts = ["", "a", "a-b", "a.b", "ab", "b"]
     var keys: [StoreKey] = []
-    for group in parts { for resource in parts { for namespace in parts { for name in parts {
-      keys.append(StoreKey(GroupResource(group: group, resource: resource), ObjectKey(namespace: namespace, name: name)))
-    } } } }
+    for group in parts {
+      for resource in parts {
+        for namespace in parts {
+          for name in parts {
+            keys.append(StoreKey(GroupResource(group: group, resource: resource), ObjectKey(namespace: namespace, name: name)))
+          }
+        }
+      }
+    }
     let byParts = keys.sorted()
     #expect(keys.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) } == byParts)
     #expect(byParts.allSatisfy { StoreKey(bytes: $0.bytes) == $0 })

@@ -5,7 +5,9 @@ import Testing
 import Wire
 
 let testResource = GroupResource(resource: "configmaps")
-func testKey(_ name: String, namespace: String = "default") -> StoreKey { StoreKey(testResource, ObjectKey(namespace: namespace, name: name)) }
+func testKey(_ name: String, namespace: String = "default") -> StoreKey {
+  StoreKey(testResource, ObjectKey(namespace: namespace, name: name))
+}
 
 extension StoreEngine {
   @discardableResult
