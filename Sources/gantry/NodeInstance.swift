@@ -44,24 +44,8 @@ struct NodeInstance {
     let network: Network
     do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
     box.set { await network.drain(podAddress: $0) }
-    let zone = DNSZoneStore(domain: server.clusterDomain)
-    let dns = try await startDNS(configuration, zone)
-    await withDiscardingTaskGroup { group in
-      group.addTask { await network.run() }
-      group.addTask { await DNSDriver(client: client, zone: zone).run() }
-    }
-    await dns.stop()
+    await network.run()
     await network.stop()
-  }
-
-  private func startDNS(_ configuration: Network.Configuration, _ zone: DNSZoneStore) async throws -> DNSServer {
-    let own = "\(configuration.dnsAddress)"
-    let text = (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? ""
-    do {
-      return try await DNSServer.start(
-        addresses: [own], zone: zone, upstreams: DNSServer.resolvers(inResolvConf: text, excluding: [own]), group: NIOSingletons.posixEventLoopGroup,
-        logger: Logger(label: "gantry.dns"))
-    } catch { throw StartFailure("the cluster's DNS cannot listen on \(own):53: \(error)") }
   }
 
   func configurations(_ name: String, _ directory: DataDirectory, url: String, port: Int) throws -> (Network.Configuration, AgentConfiguration) {
