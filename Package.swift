@@ -70,7 +70,9 @@ targets += [
     ]),
   .executableTarget(
     name: "gantry-bench",
-    dependencies: ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", "Scheduler", "CSQLite", logging] + nio + http2,
+    dependencies: [
+      "Wire", "Schema", "Store", "Cache", "Client", "HTTP", "ControlPlane", "KubernetesAPI", "Scheduler", "CSQLite", logging,
+    ] + nio + http2,
     path: "Benchmarks", exclude: ["system"], swiftSettings: settings),
   .testTarget(
     name: "ClusterTests",

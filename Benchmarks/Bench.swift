@@ -6,6 +6,7 @@ import Glibc
     ("store", "acknowledged writes, file size under churn", StoreBenchmark.run),
     ("cache", "bytes of a cached pod, reads", CacheBenchmark.run),
     ("watch", "fan-out of one write to thousands of watchers", WatchBenchmark.run),
+    ("http", "GET and LIST of the API against a bare SwiftNIO server", HTTPBenchmark.run),
     ("scheduler", "placements", SchedulerBenchmark.run),
   ]
 

@@ -47,6 +47,7 @@ package final class KubernetesAPI: HTTPHandler {
   let openAPI: OpenAPI
   let logger: Logger
   let requests = RequestCounters()
+  let streamFailures = StreamFailures()
   private let loops = Mutex<[ObjectIdentifier: LoopWatches]>([:])
   private let extraMetrics: @Sendable () -> String
 

@@ -36,6 +36,7 @@ extension KubernetesAPI {
     let head = request.head
     guard head.upgrade == "websocket" else {
       let wants = head.upgrade ?? ""
+      if wants.hasPrefix("spdy"), let reason = streamFailures.recall(request) { throw reason }
       throw APIError(
         .badRequest,
         wants.hasPrefix("spdy")
@@ -59,6 +60,7 @@ extension KubernetesAPI {
           self.requests.count(verb: "connect", status: 101)
           await ExecRelay(stream: stream, socket: socket, isVersion5: subprotocol.hasPrefix("v5")).run()
         } catch {
+          self.streamFailures.remember(error, for: request)
           self.requests.count(verb: "connect", status: error.code)
           exchange.respond(StatusBody.response(error))
         }

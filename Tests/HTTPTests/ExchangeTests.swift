@@ -1,0 +1,111 @@
+import HTTP
+import NIOCore
+import Synchronization
+import Testing
+
+@Suite struct ExchangeTests {
+  static let versions: [(Bool, HTTPClient.Version)] = [(false, .http1), (true, .http1), (true, .http2)]
+
+  @Test("bodies come back whole, in either version, with and without TLS", arguments: versions)
+  func echo(tls: Bool, version: HTTPClient.Version) async throws {
+    try await Server.with(tls: tls) { server in
+      let client = server.client(version)
+      defer { client.close() }
+      for size in [0, 1, 4_000, 99_999] {
+        let response = try await client.request("POST", "/echo", body: [UInt8](repeating: 9, count: size))
+        #expect(response.status == 200)
+        #expect(try await response.bytes().count == size)
+      }
+      #expect(server.server.statistics.connections == 1)
+    }
+  }
+
+  @Test("one byte beyond the limit is refused, and the next request served", arguments: versions)
+  func limit(tls: Bool, version: HTTPClient.Version) async throws {
+    try await Server.with(tls: tls) { server in
+      let client = server.client(version)
+      defer { client.close() }
+      #expect(try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_001)).status == 413)
+      #expect(try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_000)).status == 200)
+    }
+  }
+
+  @Test("a streamed body and a streamed answer, larger than any buffer", arguments: versions)
+  func streams(tls: Bool, version: HTTPClient.Version) async throws {
+    try await Server.with(tls: tls) { server in
+      let client = server.client(version)
+      defer { client.close() }
+      let counted = try await client.request("PUT", "/count", body: [UInt8](repeating: 1, count: 8 << 20))
+      #expect(try await counted.text() == "\(8 << 20)\n")
+      let big = try await client.request("GET", "/big?20000000")
+      var count = 0
+      for try await piece in big.body { count += piece.readableBytes }
+      #expect(count == 20_000_000)
+      #expect(try await client.request("GET", "/writer").bytes().count == 1_000_000)
+      let head = try await client.request("HEAD", "/big?20000000")
+      #expect(try await head.bytes().isEmpty)
+    }
+  }
+
+  @Test("a stream without a byte is seen to have begun; leaving it ends it alone")
+  func quiet() async throws {
+    try await Server.with(tls: true) { server in
+      let client = server.client(.http2)
+      defer { client.close() }
+      let kept = try await client.request("GET", "/quiet")
+      for _ in 0..<600 { #expect(try await client.request("GET", "/quiet").status == 200) }
+      #expect(try await client.request("POST", "/echo", body: [1]).status == 200)
+      #expect(server.server.statistics.connections == 1)
+      withExtendedLifetime(kept) {}
+    }
+  }
+
+  @Test("requests beyond the limit are told to come back; long-lived ones do not count")
+  func concurrency() async throws {
+    var limits = HTTPLimits()
+    limits.exchanges = 2
+    try await Server.with(tls: true, limits: limits) { server in
+      let client = server.client(.http2)
+      defer { client.close() }
+      let quiet = try await client.request("GET", "/quiet")
+      try await withThrowingTaskGroup(of: Int.self) { group in
+        for _ in 0..<3 { group.addTask { try await client.request("GET", "/hold").status } }
+        // Two are held, so the first answer is the third's refusal.
+        #expect(try await group.next() == 429)
+        server.handler.release()
+        #expect(try await group.next() == 200)
+        #expect(try await group.next() == 200)
+      }
+      withExtendedLifetime(quiet) {}
+    }
+  }
+
+  @Test("a request that is not answered in time is told so")
+  func answerDeadline() async throws {
+    var limits = HTTPLimits()
+    limits.answerSeconds = 1
+    try await Server.with(limits: limits) { server in
+      let client = server.client()
+      defer { client.close() }
+      #expect(try await client.request("GET", "/hold").status == 504)
+    }
+  }
+
+  @Test("a shutdown lets what runs finish")
+  func drain() async throws {
+    try await Server.with(tls: true) { server in
+      let client = server.client(.http2)
+      defer { client.close() }
+      async let held = client.request("GET", "/hold")
+      let quiet = try await client.request("GET", "/quiet")
+      while server.handler.held.withLock({ $0.isEmpty }) { await Task.yield() }
+      async let end: Void = server.server.shutdown(within: .seconds(5))
+      // The long-lived one is ended properly.
+      for try await _ in quiet.body {}
+      server.handler.release()
+      #expect(try await held.text() == "released\n")
+      await end
+      await #expect(throws: (any Error).self) { try await client.request("GET", "/echo") }
+    }
+  }
+}

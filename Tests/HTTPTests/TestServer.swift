@@ -1,0 +1,141 @@
+import HTTP
+import NIOCore
+import NIOPosix
+import Synchronization
+import Testing
+
+/// Routes that show what the server does; nothing of any API.
+final class TestHandler: HTTPHandler {
+  let cancelled = Atomic<Int>(0)
+  let held = Mutex<[Exchange]>([])
+
+  func policy(for head: RequestHead) -> RequestPolicy {
+    switch head.path {
+    case "/echo":
+      return RequestPolicy(body: .buffered(limit: 100_000)) { $0.respond(HTTPResponse(200, body: .bytes($0.body))) }
+    case "/count":
+      return RequestPolicy(body: .streamed(limit: 64 << 20)) { exchange in
+        guard let body = exchange.bodyStream else { return exchange.respond(.text(500, "no stream")) }
+        Task {
+          do {
+            var count = 0
+            for try await piece in body { count += piece.readableBytes }
+            exchange.respond(.text(200, "\(count)"))
+          } catch { exchange.respond(.text(500, "\(error)")) }
+        }
+      }
+    case "/big":
+      let total = Int(head.query) ?? 0
+      return RequestPolicy { $0.respond(HTTPResponse(200, body: .producer(Filler(total)))) }
+    case "/writer":
+      return RequestPolicy { exchange in
+        let writer = exchange.respond(status: 200, headers: [])
+        Task {
+          for i in 0..<100 { try? await writer.write([UInt8](repeating: UInt8(i), count: 10_000)) }
+          writer.finish()
+        }
+      }
+    case "/hold":
+      return RequestPolicy { exchange in self.held.withLock { $0.append(exchange) } }
+    case "/quiet":
+      return RequestPolicy(isLongLived: true) { exchange in
+        exchange.onClose { self.cancelled.add(1, ordering: .relaxed) }
+        exchange.respond(HTTPResponse(200, body: .producer(Quiet())))
+      }
+    case "/peer":
+      return RequestPolicy { $0.respond(.text(200, "\($0.head.connection.peerCertificate?.count ?? 0)")) }
+    case "/socket":
+      return RequestPolicy(isLongLived: true) { exchange in
+        guard let socket = try? exchange.upgradeToWebSocket(subprotocol: "echo.v1") else { return exchange.respond(.text(400, "no socket")) }
+        Task {
+          do {
+            for try await message in socket.messages {
+              if message.readableBytes == 3 { return socket.close(code: 1001, reason: "three") }
+              try await socket.send(message)
+            }
+          } catch { socket.close(code: 1011) }
+        }
+      }
+    default: return RequestPolicy { $0.respond(.text(404, "nothing at \($0.head.target)")) }
+    }
+  }
+
+  /// Lets everything that `/hold` holds go.
+  func release() { for exchange in held.withLock({ exchanges in defer { exchanges = [] }; return exchanges }) { exchange.respond(.text(200, "released")) } }
+}
+
+/// So many bytes, in pieces.
+private final class Filler: BodyProducer, @unchecked Sendable {
+  private var left: Int
+  init(_ total: Int) { left = total }
+  func produce(into buffer: inout ByteBuffer, limit: Int) -> BodyProgress {
+    let count = min(left, limit)
+    buffer.writeRepeatingByte(7, count: count)
+    left -= count
+    return left > 0 ? .more : .end
+  }
+  func cancel() {}
+}
+
+private final class Quiet: BodyProducer {
+  func produce(into buffer: inout ByteBuffer, limit: Int) -> BodyProgress { .idle }
+  func cancel() {}
+}
+
+struct Server {
+  let handler: TestHandler
+  let server: HTTPServer
+  let group: any EventLoopGroup
+  let isTLS: Bool
+
+  static func with(
+    tls: Bool = false, limits: HTTPLimits = HTTPLimits(), _ body: (Server) async throws -> Void
+  ) async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+    let handler = TestHandler()
+    var configuration = HTTPServer.Configuration(host: "127.0.0.1", port: 0)
+    configuration.limits = limits
+    if tls {
+      configuration.tls = ServerTLS(
+        certificateChain: Array(TestPKI.server.utf8), privateKey: Array(TestPKI.serverKey.utf8), clientCAs: Array(TestPKI.ca.utf8))
+    }
+    let server = try await HTTPServer.start(configuration, handler: handler, group: group)
+    var failure: (any Error)?
+    do { try await body(Server(handler: handler, server: server, group: group, isTLS: tls)) } catch { failure = error }
+    await server.shutdown(within: .milliseconds(200))
+    try await group.shutdownGracefully()
+    if let failure { throw failure }
+  }
+
+  func client(_ version: HTTPClient.Version = .automatic, certificate: (String, String)? = nil) -> HTTPClient {
+    var tls: ClientTLS?
+    if isTLS {
+      tls = ClientTLS(trustRoots: Array(TestPKI.ca.utf8))
+      if let (chain, key) = certificate {
+        tls?.certificateChain = Array(chain.utf8)
+        tls?.privateKey = Array(key.utf8)
+      }
+    }
+    return HTTPClient(group: group, host: "127.0.0.1", port: server.port, tls: tls, version: version)
+  }
+
+  /// Sends bytes over a bare socket and gives what comes until the server closes.
+  func raw(_ text: String) async throws -> String {
+    let promise = group.next().makePromise(of: String.self)
+    let channel = try await ClientBootstrap(group: group).channelInitializer { channel in
+      channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(promise)) }
+    }.connect(host: "127.0.0.1", port: server.port).get()
+    if !text.isEmpty { try await channel.writeAndFlush(ByteBuffer(string: text)) }
+    return try await promise.futureResult.get()
+  }
+}
+
+private final class Collector: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  private let promise: EventLoopPromise<String>
+  private var all = ""
+  init(_ promise: EventLoopPromise<String>) { self.promise = promise }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) { all += String(buffer: unwrapInboundIn(data)) }
+  func channelInactive(context: ChannelHandlerContext) { promise.succeed(all) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
