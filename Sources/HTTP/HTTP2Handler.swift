@@ -96,8 +96,12 @@ extension HTTP2Handler: ExchangeTransport {
 
   func discardRest() {
     setReading(true)
-    // The client learns that the rest of its body is not wanted, and that the answer is complete.
-    if isResponseDone, !isRequestDone { reset(.noError) }
+    guard let context, isResponseDone, !isRequestDone else { return }
+    // A reset at once would overtake the answer's last bytes, so the rest of the body is dropped for a while first.
+    context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(2)) { [weak self] in
+      guard let self, !isRequestDone else { return }
+      reset(.noError)
+    }
   }
 
   private func reset(_ code: HTTP2ErrorCode) { context?.writeAndFlush(wrapOutboundOut(.rstStream(code)), promise: nil) }

@@ -46,7 +46,8 @@ extension SchemaTable {
     return ProtobufEnvelope(apiVersion: kind.apiVersion, kind: kind.listKind, raw: writer.bytes).bytes
   }
 
-  /// One frame of a watch stream: four bytes of length, then an enveloped meta/v1.WatchEvent.
+  /// One frame of a watch stream: four bytes of length, then a bare meta/v1.WatchEvent. Only the object inside has an envelope.
+  /// Source: client-go reads watches with the raw serializer.
   /// - Parameter object: an enveloped object.
   package func protobufWatchFrame(type: String, object: [UInt8]) -> [UInt8] {
     var writer = ProtobufWriter(capacity: object.count + 96)
@@ -54,7 +55,7 @@ extension SchemaTable {
     writer.prependTag(1, length: object.count)
     writer.prependTag(2, length: writer.count)
     writer.prependString(1, type)
-    let body = ProtobufEnvelope(apiVersion: "v1", kind: "WatchEvent", raw: writer.bytes).bytes
+    let body = writer.bytes
     let length = UInt32(truncatingIfNeeded: body.count)
     return [UInt8(length >> 24), UInt8(length >> 16 & 255), UInt8(length >> 8 & 255), UInt8(length & 255)] + body
   }

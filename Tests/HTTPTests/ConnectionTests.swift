@@ -1,4 +1,5 @@
 import HTTP
+import NIOCore
 import NIOPosix
 import Testing
 
@@ -33,7 +34,10 @@ import Testing
   func slow(text: String) async throws {
     var limits = HTTPLimits()
     limits.headSeconds = 1
-    try await Server.with(limits: limits) { server in #expect(try await server.raw(text) == "") }
+    try await Server.with(limits: limits) { server in
+      let answer = try await server.raw(text)
+      #expect(answer == "")
+    }
   }
 
   @Test("a client's certificate reaches the handler; one of a stranger does not get in")
@@ -43,8 +47,8 @@ import Testing
       let nobody = server.client()
       let stranger = server.client(certificate: (TestPKI.stranger, TestPKI.strangerKey))
       defer { for client in [alice, nobody, stranger] { client.close() } }
-      #expect(try await alice.request("GET", "/peer").text() != "0\n")
-      #expect(try await nobody.request("GET", "/peer").text() == "0\n")
+      let (known, unknown) = (try await alice.request("GET", "/peer").text(), try await nobody.request("GET", "/peer").text())
+      #expect(known != "0\n" && unknown == "0\n")
       await #expect(throws: (any Error).self) { try await stranger.request("GET", "/peer") }
     }
   }

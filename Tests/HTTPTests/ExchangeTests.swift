@@ -25,8 +25,11 @@ import Testing
     try await Server.with(tls: tls) { server in
       let client = server.client(version)
       defer { client.close() }
-      #expect(try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_001)).status == 413)
-      #expect(try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_000)).status == 200)
+      let refused = try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_001))
+      let text = try await refused.text()
+      #expect(refused.status == 413 && text.hasSuffix("bytes\n"))
+      let taken = try await client.request("POST", "/echo", body: [UInt8](repeating: 1, count: 100_000))
+      #expect(taken.status == 200)
     }
   }
 
@@ -71,10 +74,10 @@ import Testing
       try await withThrowingTaskGroup(of: Int.self) { group in
         for _ in 0..<3 { group.addTask { try await client.request("GET", "/hold").status } }
         // Two are held, so the first answer is the third's refusal.
-        #expect(try await group.next() == 429)
+        let first = try await group.next()
+        #expect(first == 429)
         server.handler.release()
-        #expect(try await group.next() == 200)
-        #expect(try await group.next() == 200)
+        for try await status in group { #expect(status == 200) }
       }
       withExtendedLifetime(quiet) {}
     }
@@ -87,7 +90,8 @@ import Testing
     try await Server.with(limits: limits) { server in
       let client = server.client()
       defer { client.close() }
-      #expect(try await client.request("GET", "/hold").status == 504)
+      let late = try await client.request("GET", "/hold")
+      #expect(late.status == 504)
     }
   }
 

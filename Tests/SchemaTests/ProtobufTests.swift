@@ -53,9 +53,8 @@ import Wire
     #expect(read.value["items"].array?.count == 2 && read.value["items"][1]["data"]["a"] == "b")
     let frame = table.protobufWatchFrame(type: "ADDED", object: body)
     #expect(frame.prefix(4).reduce(0) { $0 << 8 | Int($1) } == frame.count - 4)
-    let event = try table.decode(
-      Array(frame.dropFirst(4)), encoding: .protobuf, type: #require(table.type(named: "meta/v1.WatchEvent")))
-    #expect(event.value["type"] == "ADDED" && event.value["object"]["metadata"]["name"] == "c")
+    let event = try table.decodeProtobuf(Array(frame.dropFirst(4)), type: #require(table.type(named: "meta/v1.WatchEvent")))
+    #expect(event["type"] == "ADDED" && event["object"]["metadata"]["name"] == "c")
   }
 
   @Test("unknown numbers are skipped; truncated and hostile messages are errors")

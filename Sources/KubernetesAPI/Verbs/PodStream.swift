@@ -92,8 +92,14 @@ struct ExecRelay: Sendable {
   }
 
   private func toClient() async {
+    // One Status ends the command; clients read the error channel as one document.
+    var hasStatus = false
     do {
       for try await frame in stream.frames {
+        if frame.channel == ExecChannel.error, !frame.bytes.isEmpty {
+          if hasStatus { continue }
+          hasStatus = true
+        }
         if frame.bytes.isEmpty {
           if frame.isEnd, isVersion5, frame.channel != ExecChannel.error { try await socket.send([ExecChannel.close, frame.channel]) }
           continue
@@ -105,11 +111,11 @@ struct ExecRelay: Sendable {
         try await socket.send(message)
       }
     } catch let error as APIError {
-      await tell(error)
+      if !hasStatus { await tell(error) }
     } catch is WebSocketError {
       // The client went away.
     } catch {
-      await tell(.internalError("\(error)"))
+      if !hasStatus { await tell(.internalError("\(error)")) }
     }
   }
 
