@@ -130,7 +130,9 @@ package struct DNSZone: Sendable {
   // MARK: Answers
 
   /// - Returns: nil where the name is not this zone's, so that it is forwarded.
-  package func answer(_ question: DNSMessage.Question) -> DNSResponse? {
+  package func answer(_ question: DNSMessage.Question) -> DNSResponse? { answer(question, hops: 0) }
+
+  private func answer(_ question: DNSMessage.Question, hops: Int) -> DNSResponse? {
     let name = question.name.lowercased()
     let labels = name.split(separator: ".").map(String.init)
     if let address = reverseAddress(labels) {
@@ -141,7 +143,7 @@ package struct DNSZone: Sendable {
     let inside = Array(labels.dropLast(domain.split(separator: ".").count))
     switch inside.last {
     case nil: return found(question, [])
-    case "svc": return service(question, Array(inside.dropLast()))
+    case "svc": return service(question, Array(inside.dropLast()), hops)
     case "pod": return pod(question, Array(inside.dropLast()))
     case "dns-version" where inside.count == 1:
       return found(question, question.type == DNSMessage.RecordType.txt.rawValue ? [record(question, .txt, .text("1.1.0"))] : [])
@@ -150,7 +152,7 @@ package struct DNSZone: Sendable {
   }
 
   /// Labels before `svc`: `[ns]`, `[name, ns]`, `[host, name, ns]`, `[_port, _proto, name, ns]`.
-  private func service(_ question: DNSMessage.Question, _ labels: [String]) -> DNSResponse {
+  private func service(_ question: DNSMessage.Question, _ labels: [String], _ hops: Int) -> DNSResponse {
     guard let namespace = labels.last else { return found(question, []) }
     guard labels.count > 1 else { return namespaces[namespace] == nil ? missing() : found(question, []) }
     let key = ServiceName(namespace: namespace, name: labels[labels.count - 2])
@@ -158,7 +160,7 @@ package struct DNSZone: Sendable {
     let prefix = labels.dropLast(2)
     if let externalName = service.externalName {
       guard prefix.isEmpty else { return missing() }
-      return found(question, [record(question, .cname, .name(externalName))])
+      return found(question, [record(question, .cname, .name(externalName))] + chase(externalName, question, hops))
     }
     let targets = targets(of: service, key)
     switch prefix.count {
@@ -173,6 +175,13 @@ package struct DNSZone: Sendable {
       return services(question, service, key, targets) { $0.name == port && $0.proto == proto }
     default: return missing()
     }
+  }
+
+  /// What an alias leads to, where the cluster itself knows: stub resolvers do not ask a second time. Eight aliases in a row at most.
+  private func chase(_ name: String, _ question: DNSMessage.Question, _ hops: Int) -> [DNSMessage.Record] {
+    guard hops < 8, question.type == DNSMessage.RecordType.a.rawValue || question.type == DNSMessage.RecordType.aaaa.rawValue else { return [] }
+    let target = name.hasSuffix(".") ? String(name.dropLast()) : name
+    return answer(.init(name: target, type: question.type), hops: hops + 1)?.answers ?? []
   }
 
   private func targets(of service: Service, _ key: ServiceName) -> [Target] {

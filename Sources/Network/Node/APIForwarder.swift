@@ -40,9 +40,11 @@ package final class APIForwarder: Sendable {
       .childChannelOption(.autoRead, value: false)
       .childChannelInitializer { client in
         client.eventLoop.makeCompletedFuture {
-          let pipe = Pipe()
+          // Not before the connection is active: a server that answers at once would meet a client that seems closed.
+          let pipe = Pipe { pipe, client in
+            connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference, log)
+          }
           try client.pipeline.syncOperations.addHandler(pipe)
-          connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference, log)
         }
       }
       .bind(host: address.description, port: port).get()
@@ -112,10 +114,18 @@ private final class ServerPreference: Sendable {
 /// slows the writer and nothing piles up. Both ends share one event loop.
 private final class Pipe: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
+  private let whenActive: ((Pipe, any Channel) -> Void)?
   private var partner: (any Channel)?
   /// A peer that ends early is read to its end whatever was asked for: what came before there was a partner. As much as the socket's buffer holds.
   private var early: [ByteBuffer] = []
   private var hasEnded = false
+
+  init(whenActive: ((Pipe, any Channel) -> Void)? = nil) { self.whenActive = whenActive }
+
+  func channelActive(context: ChannelHandlerContext) {
+    whenActive?(self, context.channel)
+    context.fireChannelActive()
+  }
 
   func attach(_ partner: any Channel) {
     self.partner = partner
