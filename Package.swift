@@ -66,7 +66,13 @@ targets += [
     ] + nio + http2,
     swiftSettings: settings,
     linkerSettings: [
-      .unsafeFlags(["-static-stdlib", "-l_FoundationCollections", "-l_FoundationCShims", "-lswiftSynchronization"])
+      .unsafeFlags([
+        "-static-stdlib", "-l_FoundationCollections", "-l_FoundationCShims", "-lswiftSynchronization",
+        // Sources/CLinux: an idle process stays asleep.
+        "-Xlinker", "--wrap=dispatch_source_set_timer",
+        // Nothing loads it: its symbols would be 3 MB.
+        "-Xlinker", "--no-export-dynamic",
+      ])
     ]),
   .executableTarget(
     name: "gantry-bench",

@@ -122,3 +122,13 @@ int gantry_wait_for_exit(pid_t pid, int milliseconds) {
   close(handle);
   return ready == 1 ? 0 : 1;
 }
+
+// libdispatch looks every second, for ever, whether its workers are blocked (so that it may start more): the one thing that would wake an
+// idle process. Ours do not block; every ten seconds is enough. The executable alone is linked with --wrap, hence the weak symbol.
+#define SECOND 1000000000ull
+extern void __real_dispatch_source_set_timer(void *source, uint64_t start, uint64_t interval, uint64_t leeway) __attribute__((weak));
+
+void __wrap_dispatch_source_set_timer(void *source, uint64_t start, uint64_t interval, uint64_t leeway) {
+  if (interval == SECOND && leeway == 0) interval = 10 * SECOND;
+  if (__real_dispatch_source_set_timer) __real_dispatch_source_set_timer(source, start, interval, leeway);
+}

@@ -40,14 +40,18 @@ struct DataDirectory {
       let pid = runningProcess.map { "process \($0)" } ?? "another process"
       throw StartFailure("\(path) is in use by \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
     }
+    ftruncate(file, 0)
+    let line = Array("\(getpid())\n".utf8)
+    _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
   }
 
-  /// The process that runs from this directory, or nil. A pid file that outlived its process counts for nothing.
+  /// The process that runs from this directory, or nil: whoever holds the lock, so that a file that outlived its process counts for nothing.
   var runningProcess: pid_t? {
-    guard let text = read("\(path)/gantry.pid"), let pid = pid_t(text.prefix { $0.isNumber }), kill(pid, 0) == 0,
-      let command = read("/proc/\(pid)/comm"), command.hasPrefix("gantry")
-    else { return nil }
-    return pid
+    let file = open(lockPath, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    guard flock(file, LOCK_SH | LOCK_NB) != 0, let text = read(lockPath) else { return nil }
+    return pid_t(text.prefix { $0.isNumber })
   }
 
   /// A file of the directory, whole.

@@ -61,7 +61,7 @@ struct NodeInstance {
     if !agent.isDefaultInstance {
       network.cniConfDirectory = "\(directory.path)/cni/net.d"
       network.cniStateDirectory = "\(directory.path)/cni/networks"
-      network.instance = "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).prefix(4))"
+      network.instance = "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).suffix(4))"
     }
     network.cniBinDirectories = ["/usr/lib/cni", "/opt/cni/bin"]
     agent.cniConfDirectory = network.cniConfDirectory

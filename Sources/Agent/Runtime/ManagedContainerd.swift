@@ -94,9 +94,11 @@ package actor ManagedContainerd {
     return pid
   }
 
+  private static let cgroupRoots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+
   /// A service manager that ends the agent's cgroup must not end the containers.
   private func leaveCgroup(_ pid: pid_t) {
-    for root in ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
+    for root in Self.cgroupRoots {
       guard Files.exists("\(root)/cgroup.procs") else { continue }
       let own = "\(root)/gantry-containerd"
       guard mkdir(own, 0o755) == 0 || errno == EEXIST else { continue }
@@ -214,5 +216,7 @@ package actor ManagedContainerd {
     unlink("\(directory)/containerd.pid")
     unlink(socket)
     unlink("\(socket).ttrpc")
+    // Other instances share it; the kernel refuses while one is in it.
+    for root in Self.cgroupRoots { rmdir("\(root)/gantry-containerd") }
   }
 }
