@@ -67,6 +67,12 @@ extension PodMachine {
       status["podIPs"] = .array(addresses.map { ["ip": .string($0)] })
     }
     status["startTime"] = .string(startTime.text)
+    // A pod that the node refused has never had containers here.
+    let wasRefused = failure != nil && !containers.contains { $0.hasStartedOnce } && self.addresses.isEmpty
+    if wasRefused {
+      status["qosClass"] = .string(plan.qosClass)
+      return status
+    }
     let inits = zip(containers, reports).filter { $0.0.plan.isInit }.map(\.1)
     if !inits.isEmpty { status["initContainerStatuses"] = .array(inits) }
     status["containerStatuses"] = .array(zip(containers, reports).filter { !$0.0.plan.isInit }.map(\.1))

@@ -130,10 +130,11 @@ package actor ManagedContainerd {
       for name in registry.names {
         let directory = "\(directory)/certs.d/\(name)"
         try Files.makeDirectory(directory, mode: 0o755)
-        var text = "server = \(quoted(registry.endpoint))\n\n[host.\(quoted(registry.endpoint))]\n  capabilities = [\"pull\", \"resolve\"]\n"
-        if !registry.caPath.isEmpty { text += "  ca = \(quoted(registry.caPath))\n" }
+        // Top-level keys only: with a [host] table an answer 404 would be asked for again at the server, then without its CA.
+        var text = "server = \(quoted(registry.endpoint))\ncapabilities = [\"pull\", \"resolve\"]\n"
+        if !registry.caPath.isEmpty { text += "ca = \(quoted(registry.caPath))\n" }
         if !registry.clientCertificatePath.isEmpty {
-          text += "  client = [[\(quoted(registry.clientCertificatePath)), \(quoted(registry.clientKeyPath))]]\n"
+          text += "client = [[\(quoted(registry.clientCertificatePath)), \(quoted(registry.clientKeyPath))]]\n"
         }
         try Files.replace(Array(text.utf8), at: "\(directory)/hosts.toml")
       }

@@ -61,6 +61,7 @@ final class WebSocketRelay: ChannelInboundHandler {
   private let pipe: FramePipe
   private let upgraded: EventLoopPromise<Void>
   private var isUpgraded = false
+  private var hasStatus = false
   private var received: [UInt8] = []
   private var message: [UInt8] = []
 
@@ -102,7 +103,10 @@ final class WebSocketRelay: ChannelInboundHandler {
       case 0, 1, 2:
         message += payload
         guard isLast else { continue }
-        if let channel = message.first, message.count > 1 { pipe.write(channel, Array(message.dropFirst())) }
+        if let channel = message.first, message.count > 1 {
+          if channel == 3 { hasStatus = true }
+          pipe.write(channel, Array(message.dropFirst()))
+        }
         message = []
       default: break
       }
@@ -157,7 +161,7 @@ final class WebSocketRelay: ChannelInboundHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     if !isUpgraded { upgraded.fail(AgentFailure("the runtime closed the connection")) }
-    pipe.write(3, Array(#"{"metadata":{},"status":"Success"}"#.utf8))
+    if !hasStatus { pipe.write(3, Array(#"{"metadata":{},"status":"Success"}"#.utf8)) }
     pipe.end(3)
     pipe.finish()
     context.fireChannelInactive()

@@ -20,12 +20,19 @@ enum SubPath {
     var file = gantry_openat2(root, path, flags, 0, UInt64(GANTRY_RESOLVE_BENEATH))
     if file < 0, errno == ENOENT {
       // Made step by step, each beneath the one before.
+      // With the permissions of the volume itself, so that who may write to it may write to its part.
+      var whole = stat()
+      let mode = fstat(root, &whole) == 0 ? whole.st_mode & 0o7777 : 0o750
       var directory = dup(root)
       for part in path.split(separator: "/") where part != "." {
-        mkdirat(directory, String(part), 0o750)
+        let isNew = mkdirat(directory, String(part), 0o750) == 0
         let next = gantry_openat2(directory, String(part), UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, UInt64(GANTRY_RESOLVE_BENEATH))
         close(directory)
         guard next >= 0 else { throw Files.failure("cannot make subPath", path) }
+        if isNew {
+          fchown(next, uid_t.max, whole.st_gid)
+          fchmod(next, mode)
+        }
         directory = next
       }
       close(directory)
