@@ -89,9 +89,8 @@ package struct ReplicaSetReconcile {
     }
     outcome.status = status(active)
     // Pods that were made and not seen yet are there: whoever reads the status must not take them for missing.
-    let seen = Set(owned.map(\.meta.key))
-    let unseen = Int64(expectations.creations.count { !seen.contains($0) })
-    if !expectations.isMet(now: now) {
+    if !expectations.creations.isEmpty, !expectations.isMet(now: now) {
+      let unseen = Int64(expectations.creations.count - owned.count { expectations.creations.contains($0.meta.key) })
       outcome.status.replicas += unseen
       outcome.status.fullyLabeled += unseen
     }
