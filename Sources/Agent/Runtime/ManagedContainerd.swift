@@ -130,12 +130,13 @@ package actor ManagedContainerd {
       for name in registry.names {
         let directory = "\(directory)/certs.d/\(name)"
         try Files.makeDirectory(directory, mode: 0o755)
-        // Top-level keys only: with a [host] table an answer 404 would be asked for again at the server, then without its CA.
-        var text = "server = \(quoted(registry.endpoint))\ncapabilities = [\"pull\", \"resolve\"]\n"
-        if !registry.caPath.isEmpty { text += "ca = \(quoted(registry.caPath))\n" }
+        var rows = "capabilities = [\"pull\", \"resolve\"]\n"
+        if !registry.caPath.isEmpty { rows += "ca = \(quoted(registry.caPath))\n" }
         if !registry.clientCertificatePath.isEmpty {
-          text += "client = [[\(quoted(registry.clientCertificatePath)), \(quoted(registry.clientKeyPath))]]\n"
+          rows += "client = [[\(quoted(registry.clientCertificatePath)), \(quoted(registry.clientKeyPath))]]\n"
         }
+        // Twice: the host is what containerd 1.6 asks; after a 404 it asks the server, which would else have no CA.
+        let text = "server = \(quoted(registry.endpoint))\n\(rows)\n[host.\(quoted(registry.endpoint))]\n\(rows)"
         try Files.replace(Array(text.utf8), at: "\(directory)/hosts.toml")
       }
     }
