@@ -30,6 +30,7 @@ struct Instance {
     if node != nil, geteuid() != 0 {
       throw StartFailure("containers, networks and mounts need root: run it with sudo, or run a control plane alone with gantry server")
     }
+    if let node { try Programs.check(node) }
     let directory = DataDirectory(path: common.dataDir)
     try directory.prepare()
     try directory.lock()
@@ -44,8 +45,6 @@ struct Instance {
     let reachable = host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host
     let url = "https://\(reachable.contains(":") ? "[\(reachable)]" : reachable):\(port)"
     try writeCredentials(directory, identity, url: url)
-    try directory.write("\(getpid())\n", to: "gantry.pid")
-    defer { unlink(common.pidPath) }
 
     let components = Task { try await runComponents(plane, directory, identity, url: url, port: port) }
     try announce("gantry is ready: Kubernetes API and image registry on \(url); export KUBECONFIG=\(common.kubeconfigPath)")

@@ -11,7 +11,6 @@ struct CommonOptions: ParsableArguments {
   var logLevel = "info"
 
   var kubeconfigPath: String { "\(dataDir)/admin.kubeconfig" }
-  var pidPath: String { "\(dataDir)/gantry.pid" }
 
   func validate() throws {
     guard Logger.Level(rawValue: logLevel) != nil else {
@@ -85,6 +84,17 @@ struct NodeOptions: ParsableArguments {
 
   @Option(help: "The node's own address; found from the routes where none is given.")
   var nodeIp: String?
+
+  func validate() throws {
+    let name = nodeName ?? "n"
+    let isLabel = { (label: Substring) in
+      label.utf8.count <= 63 && label.first != "-" && label.last != "-" && !label.isEmpty
+        && label.utf8.allSatisfy { $0 &- 48 < 10 || $0 &- 97 < 26 || $0 == UInt8(ascii: "-") }
+    }
+    guard name.utf8.count <= 253, name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(isLabel) else {
+      throw ValidationError("--node-name \(name): lower-case letters, digits, - and . between them (a DNS name), at most 253 characters")
+    }
+  }
 
   func name() throws -> String {
     if let nodeName { return nodeName }
