@@ -32,11 +32,16 @@ enum HTTPBenchmark {
     let pair = try serving.server("bench", names: ["127.0.0.1"])
     let admin = try clients.client("admin", groups: ["system:masters"])
     let tls = ServerTLS(
-      certificateChain: Array(pair.certificatePEM.utf8), privateKey: Array(pair.keyPEM.utf8), clientCAs: Array(clients.certificatePEM.utf8))
-    let server = try await HTTPServer.start(.init(host: "127.0.0.1", port: 0, tls: tls), handler: KubernetesAPI(plane), group: group)
+      certificateChain: Array(pair.certificatePEM.utf8), privateKey: Array(pair.keyPEM.utf8),
+      clientCAs: Array(clients.certificatePEM.utf8))
+    let server = try await HTTPServer.start(
+      .init(host: "127.0.0.1", port: 0, tls: tls), handler: KubernetesAPI(plane), group: group)
     let clientTLS = ClientTLS(
-      trustRoots: Array(serving.certificatePEM.utf8), certificateChain: Array(admin.certificatePEM.utf8), privateKey: Array(admin.keyPEM.utf8))
-    func client(_ port: Int) -> HTTPClient { HTTPClient(group: group, host: "127.0.0.1", port: port, tls: clientTLS, version: .http1) }
+      trustRoots: Array(serving.certificatePEM.utf8), certificateChain: Array(admin.certificatePEM.utf8),
+      privateKey: Array(admin.keyPEM.utf8))
+    func client(_ port: Int) -> HTTPClient {
+      HTTPClient(group: group, host: "127.0.0.1", port: port, tls: clientTLS, version: .http1)
+    }
     let target = "/api/v1/namespaces/default/configmaps"
     let api = client(server.port)
     let one = try await api.request("GET", "\(target)/m7").bytes()
@@ -48,7 +53,9 @@ enum HTTPBenchmark {
       try await rate(floor, "/one", count: gets, concurrency: connections),
       try await rate(api, "\(target)/m7", count: gets, concurrency: connections)
     )
-    print("http        GET \(one.count) bytes: \(Int(ours))/s, \(megabytes(ours, one.count)) MB/s; bare NIO \(Int(floorGet))/s: \(ratio(ours, floorGet))x")
+    print(
+      "http        GET \(one.count) bytes: \(Int(ours))/s, \(megabytes(ours, one.count)) MB/s; bare NIO \(Int(floorGet))/s: \(ratio(ours, floorGet))x"
+    )
     let (floorList, oursList) = (
       try await rate(floor, "/all", count: lists, concurrency: 2), try await rate(api, target, count: lists, concurrency: 2)
     )
@@ -72,7 +79,9 @@ enum HTTPBenchmark {
     let operations = (0..<objects).map { i in
       Operation.create(
         GroupVersionResource(resource: "configmaps"), namespace: "default",
-        body: ["metadata": ["name": .string("m\(i)")], "data": ["filling": .string(String(repeating: "0123456789abcdef", count: 250))]])
+        body: [
+          "metadata": ["name": .string("m\(i)")], "data": ["filling": .string(String(repeating: "0123456789abcdef", count: 250))],
+        ])
     }
     for result in await admin.submit(operations) { _ = try result.get() }
   }
@@ -99,7 +108,9 @@ enum HTTPBenchmark {
 
 /// The floor: NIO's own HTTP/1.1 pipeline over TLS, and bytes made beforehand.
 private enum BareServer {
-  static func start(_ bodies: [String: [UInt8]], _ pair: CertificateAuthority.Pair, _ group: any EventLoopGroup) async throws -> any Channel {
+  static func start(_ bodies: [String: [UInt8]], _ pair: CertificateAuthority.Pair, _ group: any EventLoopGroup) async throws
+    -> any Channel
+  {
     let configuration = TLSConfiguration.makeServerConfiguration(
       certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pair.certificatePEM.utf8)).map { .certificate($0) },
       privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pair.keyPEM.utf8), format: .pem)))

@@ -40,7 +40,8 @@ package actor Agent: NodeEndpoint {
     guard geteuid() == 0 else { throw AgentFailure("a node needs root: start Gantry as root") }
     if configuration.isDefaultInstance, let kubelet = otherKubelet() {
       throw AgentFailure(
-        "a kubelet runs here already (process \(kubelet)): stop it, or give Gantry another --data-dir, which relocates its pods and logs")
+        "a kubelet runs here already (process \(kubelet)): stop it, or give Gantry another --data-dir, which relocates its pods and logs"
+      )
     }
     try Files.makeDirectory(configuration.dataDirectory, mode: 0o711)
     try Files.makeDirectory(configuration.podDirectory, mode: 0o750)
@@ -61,7 +62,8 @@ package actor Agent: NodeEndpoint {
   }
 
   private init(
-    _ configuration: AgentConfiguration, client: any Client, runtime: ManagedContainerd, drain: @escaping @Sendable (String) async -> Void,
+    _ configuration: AgentConfiguration, client: any Client, runtime: ManagedContainerd,
+    drain: @escaping @Sendable (String) async -> Void,
     log: Logger
   ) {
     self.configuration = configuration
@@ -71,7 +73,8 @@ package actor Agent: NodeEndpoint {
     reporter = NodeReporter(configuration: configuration, client: client, cri: runtime.cri, log: log)
     node = NodeContext(
       configuration: configuration, client: client, cri: runtime.cri, sources: PodSources(client: client),
-      events: EventRecorder(client: client, controller: "kubelet", instance: configuration.nodeName), images: ImagePuller(runtime.cri),
+      events: EventRecorder(client: client, controller: "kubelet", instance: configuration.nodeName),
+      images: ImagePuller(runtime.cri),
       log: log, hostResolver: Files.text("/etc/resolv.conf") ?? "", memoryCapacity: NodeReporter.memoryTotal(),
       allocatable: reporter.allocatable(), drain: drain)
   }
@@ -276,7 +279,9 @@ package actor Agent: NodeEndpoint {
     for worker in pods.values {
       let plan = await worker.plan
       for container in plan.containers {
-        guard let attempt = await worker.attempt(container.name), let id = await worker.containerID(container.name) else { continue }
+        guard let attempt = await worker.attempt(container.name), let id = await worker.containerID(container.name) else {
+          continue
+        }
         let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(container.name)/\(attempt).log"
         var status = stat()
         guard stat(path, &status) == 0, Int64(status.st_size) > configuration.containerLogMaximumBytes else { continue }
@@ -306,7 +311,9 @@ package actor Agent: NodeEndpoint {
     let plan = await worker.plan
     if subresource == "portforward" {
       guard let sandbox = await worker.sandboxID else { throw APIError.badRequest("pod \(pod.name) is not running") }
-      let ports = query.filter { $0.name == "ports" || $0.name == "port" }.flatMap { $0.value.split(separator: ",") }.compactMap { Int($0) }
+      let ports = query.filter { $0.name == "ports" || $0.name == "port" }.flatMap { $0.value.split(separator: ",") }.compactMap {
+        Int($0)
+      }
       let pipe = FramePipe()
       let forward = PortForward(cri: runtime.cri, sandboxID: sandbox, isHostNetwork: plan.isHostNetwork, ports: ports)
       Task { await forward.run(pipe) }

@@ -10,7 +10,9 @@ package struct AgentConfiguration: Sendable {
     package var clientCertificatePath: String
     package var clientKeyPath: String
 
-    package init(names: [String], endpoint: String, caPath: String = "", clientCertificatePath: String = "", clientKeyPath: String = "") {
+    package init(
+      names: [String], endpoint: String, caPath: String = "", clientCertificatePath: String = "", clientKeyPath: String = ""
+    ) {
       self.names = names
       self.endpoint = endpoint
       self.caPath = caPath

@@ -24,7 +24,9 @@ enum Files {
     var made = ""
     for part in path.split(separator: "/") {
       made += "/\(part)"
-      guard mkdir(made, made == path ? mode : 0o755) == 0 || errno == EEXIST || (errno == EROFS && isDirectory(made)) else { throw failure("cannot make directory", made) }
+      guard mkdir(made, made == path ? mode : 0o755) == 0 || errno == EEXIST || (errno == EROFS && isDirectory(made)) else {
+        throw failure("cannot make directory", made)
+      }
     }
   }
 

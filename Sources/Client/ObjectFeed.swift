@@ -54,7 +54,8 @@ package struct ObjectFeed: Sendable {
   }
 
   /// Watches until the position is lost. A stream that merely ends is opened again where it ended.
-  private func follow(from revision: Int64, _ known: inout Set<ObjectKey>, _ body: ([Change]) async -> Void) async throws(APIError) {
+  private func follow(from revision: Int64, _ known: inout Set<ObjectKey>, _ body: ([Change]) async -> Void) async throws(APIError)
+  {
     var revision = revision
     var emptyStreams = 0
     while !Task.isCancelled {

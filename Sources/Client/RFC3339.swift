@@ -34,7 +34,8 @@ package enum RFC3339 {
       }
       return value
     }
-    guard bytes.count >= 20, let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
+    guard bytes.count >= 20, let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
+      let hour = number(11..<13),
       let minute = number(14..<16), let second = number(17..<19), (1...12).contains(month), (1...31).contains(day)
     else { return nil }
     var end = 19

@@ -103,7 +103,8 @@ package struct LabelSelector: Hashable, Sendable {
   package var text: String {
     requirements.map { requirement in
       switch requirement.operation {
-      case .in(let values): values.count == 1 ? "\(requirement.key)=\(values[0])" : "\(requirement.key) in (\(values.joined(separator: ",")))"
+      case .in(let values):
+        values.count == 1 ? "\(requirement.key)=\(values[0])" : "\(requirement.key) in (\(values.joined(separator: ",")))"
       case .notIn(let values):
         values.count == 1 ? "\(requirement.key)!=\(values[0])" : "\(requirement.key) notin (\(values.joined(separator: ",")))"
       case .exists: requirement.key
@@ -237,5 +238,7 @@ package struct FieldSelector: Hashable, Sendable {
 
   package var isEmpty: Bool { requirements.isEmpty }
 
-  package func matches(_ value: (String) -> String) -> Bool { requirements.allSatisfy { ($0.value == value($0.field)) == $0.isEqual } }
+  package func matches(_ value: (String) -> String) -> Bool {
+    requirements.allSatisfy { ($0.value == value($0.field)) == $0.isEqual }
+  }
 }

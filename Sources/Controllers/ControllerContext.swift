@@ -29,18 +29,22 @@ struct ControllerContext: Sendable {
         "orphans": { $0.meta.controller == nil ? [$0.meta.key.namespace] : [] },
         "namespace": { [$0.meta.key.namespace] },
         "node": { $0.node.isEmpty ? [] : [$0.node] },
-      ]) { PodView($0) }
+      ]
+    ) { PodView($0) }
     replicaSets = SharedInformer(
       client: client, resource: .replicaSets,
       indexes: [
         "owner": { $0.meta.controller.map { [$0.uid] } ?? [] },
         "orphans": { $0.meta.controller == nil ? [$0.meta.key.namespace] : [] },
         "namespace": { [$0.meta.key.namespace] },
-      ]) { ReplicaSetView($0) }
+      ]
+    ) { ReplicaSetView($0) }
     deployments = SharedInformer(
-      client: client, resource: .deployments, indexes: ["namespace": { [$0.meta.key.namespace] }]) { DeploymentView($0) }
+      client: client, resource: .deployments, indexes: ["namespace": { [$0.meta.key.namespace] }]
+    ) { DeploymentView($0) }
     services = SharedInformer(
-      client: client, resource: .services, indexes: ["namespace": { [$0.meta.key.namespace] }]) { ServiceView($0) }
+      client: client, resource: .services, indexes: ["namespace": { [$0.meta.key.namespace] }]
+    ) { ServiceView($0) }
     namespaces = SharedInformer(client: client, resource: .namespaces) { NamespaceView($0) }
     nodes = SharedInformer(client: client, resource: .nodes) { NodeView($0) }
   }

@@ -33,8 +33,10 @@ package struct Meta: Sendable, Hashable {
     owners = metadata["ownerReferences"].compactMap { reference in
       guard let uid = reference["uid"].string else { return nil }
       return Owner(
-        apiVersion: reference["apiVersion"].string ?? "", kind: reference["kind"].string ?? "", name: reference["name"].string ?? "",
-        uid: uid, isController: reference["controller"].bool ?? false, blocksDeletion: reference["blockOwnerDeletion"].bool ?? false)
+        apiVersion: reference["apiVersion"].string ?? "", kind: reference["kind"].string ?? "",
+        name: reference["name"].string ?? "",
+        uid: uid, isController: reference["controller"].bool ?? false, blocksDeletion: reference["blockOwnerDeletion"].bool ?? false
+      )
     }
     finalizers = metadata["finalizers"].compactMap(\.string)
     created = metadata["creationTimestamp"].string.flatMap(RFC3339.seconds) ?? 0

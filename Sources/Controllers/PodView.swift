@@ -62,7 +62,8 @@ package struct PodView: Sendable {
     tolerations = spec["tolerations"].map { toleration in
       Toleration(
         key: toleration["key"].string ?? "", isExists: toleration["operator"].equals("Exists"),
-        value: toleration["value"].string ?? "", effect: toleration["effect"].string ?? "", seconds: toleration["tolerationSeconds"].int)
+        value: toleration["value"].string ?? "", effect: toleration["effect"].string ?? "",
+        seconds: toleration["tolerationSeconds"].int)
     }
     var isReady = false
     var readySince: Int64 = 0

@@ -33,7 +33,8 @@ package struct ServiceView: Sendable {
     ports = spec["ports"].map { port in
       Port(
         name: port["name"].string ?? "", transport: port["protocol"].string ?? "TCP", port: port["port"].int ?? 0,
-        targetNumber: port["targetPort"].int, targetName: port["targetPort"].string ?? "", appProtocol: port["appProtocol"].string ?? "")
+        targetNumber: port["targetPort"].int, targetName: port["targetPort"].string ?? "",
+        appProtocol: port["appProtocol"].string ?? "")
     }
     isHeadless = spec["clusterIP"].equals("None")
     isExternalName = spec["type"].equals("ExternalName")
@@ -69,7 +70,8 @@ package struct NamespaceView: Sendable {
     var conditions: [String: Condition] = [:]
     view["status"]["conditions"].forEach { condition in
       conditions[condition["type"].string ?? ""] = Condition(
-        status: condition["status"].string ?? "", reason: condition["reason"].string ?? "", message: condition["message"].string ?? "")
+        status: condition["status"].string ?? "", reason: condition["reason"].string ?? "",
+        message: condition["message"].string ?? "")
     }
     self.conditions = conditions
   }

@@ -127,7 +127,8 @@ final class HTTP1ClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
   func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
   func start(
-    _ head: HTTPRequestHead, body: [UInt8]?, promise: EventLoopPromise<HTTPClient.Response>, whenFree: @escaping @Sendable () -> Void
+    _ head: HTTPRequestHead, body: [UInt8]?, promise: EventLoopPromise<HTTPClient.Response>,
+    whenFree: @escaping @Sendable () -> Void
   ) {
     guard let context, context.channel.isActive, self.promise == nil, self.body == nil else {
       return promise.fail(HTTPClientError.closed)

@@ -80,7 +80,9 @@ package final class Exchange: @unchecked Sendable {
       if head.version == .http1, head.fields["expect"]?.lowercased() == "100-continue" { sendContinue() }
       run()
     }
-    if case .buffered = policy.body, head.version == .http1, head.fields["expect"]?.lowercased() == "100-continue" { sendContinue() }
+    if case .buffered = policy.body, head.version == .http1, head.fields["expect"]?.lowercased() == "100-continue" {
+      sendContinue()
+    }
   }
 
   private func sendContinue() { transport?.sendHead(status: 100, headers: [], isEnd: false) }
@@ -270,10 +272,14 @@ package final class Exchange: @unchecked Sendable {
   package func upgrade(headers: [(String, String)], _ install: @escaping @Sendable (any Channel) throws -> Void) -> Bool {
     eventLoop.preconditionInEventLoop()
     guard state == .answering else { return false }
-    guard let transport, transport.switchProtocol(headers: headers, { channel in
-      try install(channel)
-      channel.closeFuture.whenComplete { _ in self.closed() }
-    }) else { return false }
+    guard let transport,
+      transport.switchProtocol(
+        headers: headers,
+        { channel in
+          try install(channel)
+          channel.closeFuture.whenComplete { _ in self.closed() }
+        })
+    else { return false }
     timer?.cancel()
     state = .upgraded
     return true

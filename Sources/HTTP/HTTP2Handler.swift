@@ -79,7 +79,11 @@ extension HTTP2Handler: ExchangeTransport {
     for (name, value) in headers { fields.add(name: name, value: value) }
     isResponseDone = isEnd
     let payload = HTTP2Frame.FramePayload.headers(.init(headers: fields, endStream: isEnd))
-    if isEnd { context.writeAndFlush(wrapOutboundOut(payload), promise: nil) } else { context.write(wrapOutboundOut(payload), promise: nil) }
+    if isEnd {
+      context.writeAndFlush(wrapOutboundOut(payload), promise: nil)
+    } else {
+      context.write(wrapOutboundOut(payload), promise: nil)
+    }
   }
 
   func sendBody(_ buffer: ByteBuffer, isEnd: Bool, promise: EventLoopPromise<Void>?) {

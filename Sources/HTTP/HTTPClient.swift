@@ -39,7 +39,9 @@ package final class HTTPClient: Sendable {
     }
 
     /// The whole body.
-    package func bytes(limit: Int = 64 << 20) async throws -> [UInt8] { Array(try await body.collect(limit: limit).readableBytesView) }
+    package func bytes(limit: Int = 64 << 20) async throws -> [UInt8] {
+      Array(try await body.collect(limit: limit).readableBytesView)
+    }
     package func text() async throws -> String { String(decoding: try await bytes(), as: UTF8.self) }
   }
 

@@ -206,7 +206,9 @@ package final class HTTPServer: Sendable {
       return
     }
     try pipeline.addHandler(NIOSSLServerHandler(context: tls))
-    let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(state.limits.handshakeSeconds))) { channel.close(promise: nil) }
+    let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(state.limits.handshakeSeconds))) {
+      channel.close(promise: nil)
+    }
     let negotiation = ApplicationProtocolNegotiationHandler { result, channel in
       deadline.cancel()
       return channel.eventLoop.makeCompletedFuture {

@@ -106,7 +106,9 @@ package final class WebSocket: Sendable {
   package func send(_ payload: ByteBuffer, opcode: Opcode = .binary) async throws(WebSocketError) {
     let promise = eventLoop.makePromise(of: Void.self)
     eventLoop.execute {
-      guard let channel = self.handlerState.channel, !self.handlerState.isCloseSent else { return promise.fail(WebSocketError.closed) }
+      guard let channel = self.handlerState.channel, !self.handlerState.isCloseSent else {
+        return promise.fail(WebSocketError.closed)
+      }
       channel.writeAndFlush(WebSocketHandler.frame(opcode, payload, isMasked: self.isClient), promise: promise)
     }
     do { try await promise.futureResult.get() } catch { throw .closed }
@@ -164,10 +166,13 @@ final class WebSocketHandler: ChannelDuplexHandler {
   /// The next whole frame, or nil where more bytes are needed or the peer broke the rules (then the socket has been closed).
   private func nextFrame() -> Frame? {
     let start = input.readerIndex
-    guard let first = input.getInteger(at: start, as: UInt8.self), let second = input.getInteger(at: start + 1, as: UInt8.self) else {
+    guard let first = input.getInteger(at: start, as: UInt8.self), let second = input.getInteger(at: start + 1, as: UInt8.self)
+    else {
       return nil
     }
-    guard first & 0x70 == 0, let opcode = WebSocket.Opcode(rawValue: first & 15) else { return fail(1002, "unknown opcode or flag") }
+    guard first & 0x70 == 0, let opcode = WebSocket.Opcode(rawValue: first & 15) else {
+      return fail(1002, "unknown opcode or flag")
+    }
     let isMasked = second & 0x80 != 0
     guard isMasked != isClient else { return fail(1002, "wrong masking") }
     var offset = start + 2

@@ -44,7 +44,9 @@ enum Caller {
     let groups = head.fields.all("impersonate-group")
     let uid = head.fields["impersonate-uid"] ?? ""
     guard let user = head.fields["impersonate-user"], !user.isEmpty else {
-      if !groups.isEmpty || !uid.isEmpty { throw .badRequest("requested impersonation of groups or uid without impersonating a user") }
+      if !groups.isEmpty || !uid.isEmpty {
+        throw .badRequest("requested impersonation of groups or uid without impersonating a user")
+      }
       return nil
     }
     var extra: [String: [String]] = [:]

@@ -140,10 +140,12 @@ package final class KubernetesAPI: HTTPHandler {
       case ("core/v1.Pod", "log"): return podLog(request)
       case ("core/v1.Pod", "exec"), ("core/v1.Pod", "attach"): return try podStream(request)
       case (_, "scale"): return try scalePolicy(request)
-      case ("core/v1.Pod", "binding"), ("core/v1.Pod", "eviction"), ("core/v1.ServiceAccount", "token"): return try actionPolicy(request)
+      case ("core/v1.Pod", "binding"), ("core/v1.Pod", "eviction"), ("core/v1.ServiceAccount", "token"):
+        return try actionPolicy(request)
       default:
         if subresource.isConnect {
-          throw APIError(.methodNotAllowed, "\(target.kind.gvr.resource)/\(subresource.name) is not served by this release of Gantry")
+          throw APIError(
+            .methodNotAllowed, "\(target.kind.gvr.resource)/\(subresource.name) is not served by this release of Gantry")
         }
       }
     }

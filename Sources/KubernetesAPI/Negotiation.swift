@@ -64,7 +64,8 @@ enum Negotiation {
       default: continue
       }
       guard let shape = media.parameters["as"] else { return format }
-      guard media.parameters["g"] == "meta.k8s.io", let version = media.parameters["v"], version == "v1" || version == "v1beta1" else { continue }
+      guard media.parameters["g"] == "meta.k8s.io", let version = media.parameters["v"], version == "v1" || version == "v1beta1"
+      else { continue }
       switch shape {
       case "Table" where allowsTable && format.encoding != .protobuf: format.shape = .table
       case "PartialObjectMetadata", "PartialObjectMetadataList":

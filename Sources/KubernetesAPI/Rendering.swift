@@ -8,7 +8,9 @@ import Wire
 /// Writes objects as clients see them. Bytes are spliced, not decoded.
 enum Rendering {
   /// One object, in the asked shape.
-  static func object(_ object: EncodedObject, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?, into out: inout [UInt8]) {
+  static func object(
+    _ object: EncodedObject, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?, into out: inout [UInt8]
+  ) {
     switch format.shape {
     case .object: object.write(apiVersion: kind.apiVersion, kind: kind.kind, into: &out)
     case .partial: partial(object, isItem: false, into: &out)
@@ -115,14 +117,16 @@ struct TableRenderer: Sendable {
     self.schema = schema
     self.now = now
     include = request.query["includeObject"].flatMap(Include.init) ?? .metadata
-    columns = Value.array(
-      schema.columns(kind).map { column in
-        [
-          "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
-          "description": .string(column.name == "Name" ? "Name must be unique within a namespace." : ""),
-          "priority": .int(Int64(column.priority)),
-        ]
-      }).jsonBytes
+    columns =
+      Value.array(
+        schema.columns(kind).map { column in
+          [
+            "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
+            "description": .string(column.name == "Name" ? "Name must be unique within a namespace." : ""),
+            "priority": .int(Int64(column.priority)),
+          ]
+        }
+      ).jsonBytes
   }
 
   /// Up to and including the bracket that opens the rows.

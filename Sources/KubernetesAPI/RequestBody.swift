@@ -23,7 +23,9 @@ enum RequestBody {
   }
 
   /// An object of the route's kind.
-  static func object(_ bytes: [UInt8], _ encoding: BodyEncoding, _ kind: ResourceKind, _ schema: SchemaTable) throws(APIError) -> Decoded {
+  static func object(_ bytes: [UInt8], _ encoding: BodyEncoding, _ kind: ResourceKind, _ schema: SchemaTable) throws(APIError)
+    -> Decoded
+  {
     let decoded: Decoded
     do throws(DecodeError) { decoded = try schema.decode(bytes, encoding: encoding, expected: kind) } catch {
       throw .badRequest("\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): \(error.message)")
@@ -48,7 +50,8 @@ enum RequestBody {
   /// An absent kind or version means the route's.
   private static func check(_ decoded: Decoded, apiVersion: String, kind: String) throws(APIError) {
     if !decoded.apiVersion.isEmpty, decoded.apiVersion != apiVersion {
-      throw .badRequest("the API version in the data (\(decoded.apiVersion)) does not match the expected API version (\(apiVersion))")
+      throw .badRequest(
+        "the API version in the data (\(decoded.apiVersion)) does not match the expected API version (\(apiVersion))")
     }
     if !decoded.kind.isEmpty, decoded.kind != kind {
       throw .badRequest("the kind in the data (\(decoded.kind)) does not match the expected kind (\(kind))")
@@ -73,7 +76,9 @@ enum RequestBody {
 
   static func dryRun(_ value: String?) throws(APIError) -> Bool {
     guard let value, !value.isEmpty else { return false }
-    guard value == "All" else { throw APIError(.invalid, "dryRun: Unsupported value: \"\(value.prefix(64))\": supported values: \"All\"") }
+    guard value == "All" else {
+      throw APIError(.invalid, "dryRun: Unsupported value: \"\(value.prefix(64))\": supported values: \"All\"")
+    }
     return true
   }
 

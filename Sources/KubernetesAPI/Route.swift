@@ -50,7 +50,8 @@ enum Route: Sendable, Equatable {
     }
     var path = ResourcePath(group: group, version: version, resource: "", namespace: nil, name: "", subresource: "", verb: "")
     // /namespaces/NS/RESOURCE…, but /namespaces/NAME/status and /finalize belong to the namespace itself.
-    if rest.first == "namespaces", rest.count > 2, !(rest.count == 3 && ["status", "finalize"].contains(rest[rest.startIndex + 2])) {
+    if rest.first == "namespaces", rest.count > 2, !(rest.count == 3 && ["status", "finalize"].contains(rest[rest.startIndex + 2]))
+    {
       path.namespace = rest[rest.startIndex + 1]
       rest = rest.dropFirst(2)
     }
@@ -98,7 +99,8 @@ struct Query: Sendable {
     }
     pairs = raw.split(separator: "&").prefix(1000).compactMap { pair in
       let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard let name = Self.decode(parts[0], plusIsSpace: true), let value = parts.count == 2 ? Self.decode(parts[1], plusIsSpace: true) : ""
+      guard let name = Self.decode(parts[0], plusIsSpace: true),
+        let value = parts.count == 2 ? Self.decode(parts[1], plusIsSpace: true) : ""
       else { return nil }
       return (name, value)
     }
@@ -117,7 +119,8 @@ struct Query: Sendable {
   func integer(_ name: String) throws(APIError) -> Int? {
     guard let text = self[name], !text.isEmpty else { return nil }
     guard let number = Int(text) else {
-      throw .badRequest("\(name): Invalid value: \"\(text.prefix(64))\": strconv.ParseInt: parsing \"\(text.prefix(64))\": invalid syntax")
+      throw .badRequest(
+        "\(name): Invalid value: \"\(text.prefix(64))\": strconv.ParseInt: parsing \"\(text.prefix(64))\": invalid syntax")
     }
     return number
   }

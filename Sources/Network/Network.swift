@@ -43,7 +43,8 @@ package final class Network: Sendable {
     /// `10.96.0.1` and `10.96.0.10`.
     /// - Returns: nil where a block cannot be read or the service range is smaller than sixteen addresses.
     package init?(node: String, clusterCIDR: String, serviceCIDR: String, apiServers: [APIForwarder.Server]) {
-      guard let cluster = CIDR(clusterCIDR), let services = CIDR(serviceCIDR), case .v4(let first) = services.address, services.prefix <= 28
+      guard let cluster = CIDR(clusterCIDR), let services = CIDR(serviceCIDR), case .v4(let first) = services.address,
+        services.prefix <= 28
       else { return nil }
       self.node = node
       self.apiServers = apiServers
@@ -115,9 +116,11 @@ package final class Network: Sendable {
       confDirectory: configuration.cniConfDirectory, binDirectories: configuration.cniBinDirectories,
       stateDirectory: configuration.cniStateDirectory, podCIDRs: podCIDRs, mtu: uplink?.mtu)
     if configuration.writesCNI { try cni.write() }
-    log.info("network up", metadata: ["pods": "\(podCIDRs)", "interface": "\(interface.name)", "table": "\(configuration.instance)"])
+    log.info(
+      "network up", metadata: ["pods": "\(podCIDRs)", "interface": "\(interface.name)", "table": "\(configuration.instance)"])
     return Network(
-      configuration: configuration, podCIDRs: podCIDRs, uplink: uplink, proxy: proxy, interface: interface, cni: cni, client: client,
+      configuration: configuration, podCIDRs: podCIDRs, uplink: uplink, proxy: proxy, interface: interface, cni: cni,
+      client: client,
       forwarder: forwarder, zone: zone, dns: dns, log: log)
   }
 
@@ -197,7 +200,8 @@ package final class Network: Sendable {
     await ServiceProxy(proxyConfiguration).cleanup()
     await ServiceInterface(name: configuration.interface, addresses: [], serviceCIDRs: [], source: nil).remove()
     CNIConfiguration(
-      confDirectory: configuration.cniConfDirectory, binDirectories: [], stateDirectory: configuration.cniStateDirectory, podCIDRs: []
+      confDirectory: configuration.cniConfDirectory, binDirectories: [], stateDirectory: configuration.cniStateDirectory,
+      podCIDRs: []
     ).remove()
   }
 

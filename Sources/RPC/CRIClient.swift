@@ -8,7 +8,9 @@ package struct CRIClient: Sendable {
   package init(_ connection: GRPCClient) { self.connection = connection }
 
   /// - Parameter method: `RunPodSandbox`, `PullImage`, …; the service follows from it.
-  package func call(_ method: String, _ request: Value = .emptyObject, deadline: Duration? = .seconds(120)) async throws(GRPCError) -> Value {
+  package func call(_ method: String, _ request: Value = .emptyObject, deadline: Duration? = .seconds(120)) async throws(GRPCError)
+    -> Value
+  {
     for service in ["RuntimeService", "ImageService"] {
       guard let types = table.methods["\(service)/\(method)"] else { continue }
       let body: [UInt8]

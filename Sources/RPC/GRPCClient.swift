@@ -304,7 +304,8 @@ private final class CallHandler: ChannelInboundHandler {
     timer?.cancel()
     if let error { return onEnd(error) }
     guard let status else {
-      return onEnd(GRPCError(.unavailable, "\(path): the answer has no status (HTTP \(httpStatus.isEmpty ? "closed" : httpStatus))"))
+      return onEnd(
+        GRPCError(.unavailable, "\(path): the answer has no status (HTTP \(httpStatus.isEmpty ? "closed" : httpStatus))"))
     }
     onEnd(status.code == 0 ? nil : GRPCError(.init(rawValue: status.code) ?? .unknown, status.message))
   }
@@ -325,7 +326,8 @@ private final class CallHandler: ChannelInboundHandler {
     var out: [UInt8] = []
     var bytes = Array(text.utf8)[...]
     while let byte = bytes.popFirst() {
-      if byte == UInt8(ascii: "%"), bytes.count >= 2, let code = UInt8(String(decoding: bytes.prefix(2), as: UTF8.self), radix: 16) {
+      if byte == UInt8(ascii: "%"), bytes.count >= 2, let code = UInt8(String(decoding: bytes.prefix(2), as: UTF8.self), radix: 16)
+      {
         out.append(code)
         bytes = bytes.dropFirst(2)
       } else {

@@ -46,7 +46,9 @@ package struct ProtoTable: Sendable {
   package static let cri: ProtoTable = {
     let table = gantry_cri_table()
     let bytes = UnsafeBufferPointer(start: table.bytes, count: table.count)
-    guard let value = try? Value(json: bytes) else { preconditionFailure("the embedded table is not JSON: run scripts/generate-cri-tables") }
+    guard let value = try? Value(json: bytes) else {
+      preconditionFailure("the embedded table is not JSON: run scripts/generate-cri-tables")
+    }
     return ProtoTable(value)
   }()
 
@@ -121,7 +123,8 @@ package struct ProtoTable: Sendable {
     return writer.bytes
   }
 
-  private func write(_ value: Value, _ field: FieldRow, of name: String, _ depth: Int, _ writer: inout ProtoWriter) throws(Failure) {
+  private func write(_ value: Value, _ field: FieldRow, of name: String, _ depth: Int, _ writer: inout ProtoWriter) throws(Failure)
+  {
     func wrong() -> Failure { Failure(description: "\(name).\(field.name) has a value of another type") }
     switch field.kind {
     case .string, .bytes:

@@ -19,7 +19,8 @@ extension RegistryHandler {
       let manifest = try await blocking { storage in try storage.manifest(reference, in: repository) }
       let headers = [("docker-content-digest", "\(manifest.digest)"), ("etag", "\"\(manifest.digest)\"")]
       if call.method == "HEAD" {
-        return HTTPResponse(200, headers: headers + [("content-type", manifest.mediaType), ("content-length", "\(manifest.bytes.count)")])
+        return HTTPResponse(
+          200, headers: headers + [("content-type", manifest.mediaType), ("content-length", "\(manifest.bytes.count)")])
       }
       return HTTPResponse(200, headers: headers, type: manifest.mediaType, manifest.bytes)
     case (.manifest(let repository, let reference), "PUT"):
@@ -27,7 +28,10 @@ extension RegistryHandler {
       let type = exchange.head.fields["content-type"] ?? ""
       let digest = try await blocking { storage in try storage.putManifest(bytes, mediaType: type, as: reference, in: repository) }
       return HTTPResponse(
-        201, headers: [("location", "/v2/\(repository)/manifests/\(digest)"), ("docker-content-digest", "\(digest)"), ("content-length", "0")])
+        201,
+        headers: [
+          ("location", "/v2/\(repository)/manifests/\(digest)"), ("docker-content-digest", "\(digest)"), ("content-length", "0"),
+        ])
     case (.manifest(let repository, let reference), "DELETE"):
       try await blocking { storage in try storage.deleteManifest(reference, in: repository) }
       return HTTPResponse(202, headers: [("content-length", "0")])
@@ -36,7 +40,8 @@ extension RegistryHandler {
       return HTTPResponse(
         200,
         headers: [
-          ("content-length", "\(size)"), ("docker-content-digest", "\(digest)"), ("accept-ranges", "bytes"), ("content-type", "application/octet-stream"),
+          ("content-length", "\(size)"), ("docker-content-digest", "\(digest)"), ("accept-ranges", "bytes"),
+          ("content-type", "application/octet-stream"),
         ])
     case (.blob(let repository, let digest), "GET"):
       try await send(digest, repository, exchange)
@@ -84,14 +89,18 @@ extension RegistryHandler {
     var body = Value.object(extra)
     body[key] = .array(names.map { .string($0) })
     var response = json(200, body)
-    if rest.count > names.count, let last = names.last { response.headers.append(("link", "<\(path)?n=\(limit)&last=\(last)>; rel=\"next\"")) }
+    if rest.count > names.count, let last = names.last {
+      response.headers.append(("link", "<\(path)?n=\(limit)&last=\(last)>; rel=\"next\""))
+    }
     return response
   }
 
   // MARK: Uploads
 
   private func start(_ repository: Repository, _ call: RegistryCall, _ exchange: Exchange) async throws -> HTTPResponse {
-    if let digest = call.parameter("mount").flatMap({ Digest($0) }), let from = call.parameter("from"), let source = try? Repository(from) {
+    if let digest = call.parameter("mount").flatMap({ Digest($0) }), let from = call.parameter("from"),
+      let source = try? Repository(from)
+    {
       let isMounted = try await blocking { storage in try storage.mount(digest, from: source, into: repository) }
       if isMounted { return created(repository, digest) }
     }
@@ -110,11 +119,15 @@ extension RegistryHandler {
   }
 
   private func created(_ repository: Repository, _ digest: Digest) -> HTTPResponse {
-    HTTPResponse(201, headers: [("location", "/v2/\(repository)/blobs/\(digest)"), ("docker-content-digest", "\(digest)"), ("content-length", "0")])
+    HTTPResponse(
+      201,
+      headers: [("location", "/v2/\(repository)/blobs/\(digest)"), ("docker-content-digest", "\(digest)"), ("content-length", "0")])
   }
 
   private func progress(_ status: Int, _ repository: Repository, _ id: String, _ size: Int) -> HTTPResponse {
-    var headers = [("location", "/v2/\(repository)/blobs/uploads/\(id)"), ("range", "0-\(max(0, size - 1))"), ("docker-upload-uuid", id)]
+    var headers = [
+      ("location", "/v2/\(repository)/blobs/uploads/\(id)"), ("range", "0-\(max(0, size - 1))"), ("docker-upload-uuid", id),
+    ]
     if status != 204 { headers.append(("content-length", "0")) }
     return HTTPResponse(status, headers: headers)
   }
@@ -123,7 +136,9 @@ extension RegistryHandler {
   private func receive(_ id: String, _ exchange: Exchange) async throws {
     let path = try storage.uploadPath(id)
     let size = try await blocking { storage in try storage.uploadedBytes(id) }
-    if let range = exchange.head.fields["content-range"], let first = range.split(separator: "-").first.flatMap({ Int($0) }), first != size {
+    if let range = exchange.head.fields["content-range"], let first = range.split(separator: "-").first.flatMap({ Int($0) }),
+      first != size
+    {
       throw RegistryError(.blobUploadInvalid, "the chunk begins at \(first), the upload has \(size) bytes", status: 416)
     }
     guard let body = exchange.bodyStream else { return }
@@ -155,7 +170,9 @@ extension RegistryHandler {
     var offset = 0
     var end = size
     var status = 200
-    var headers = [("content-type", "application/octet-stream"), ("docker-content-digest", "\(digest)"), ("accept-ranges", "bytes")]
+    var headers = [
+      ("content-type", "application/octet-stream"), ("docker-content-digest", "\(digest)"), ("accept-ranges", "bytes"),
+    ]
     if let range = exchange.head.fields["range"], let (first, last) = Self.range(range, size) {
       guard first < size else { throw RegistryError(.sizeInvalid, "the range begins behind the blob's \(size) bytes", status: 416) }
       (offset, end, status) = (first, min(last + 1, size), 206)
@@ -170,7 +187,9 @@ extension RegistryHandler {
       let start = offset
       let count = min(Self.piece, end - offset)
       let bytes = try await threads.runIfActive {
-        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in filled = max(0, pread(file, buffer.baseAddress, count, off_t(start))) }
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+          filled = max(0, pread(file, buffer.baseAddress, count, off_t(start)))
+        }
       }
       guard !bytes.isEmpty else {
         exchange.abort()

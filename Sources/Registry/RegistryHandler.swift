@@ -20,7 +20,9 @@ package struct RegistryHandler: HTTPHandler {
   let threads: NIOThreadPool
 
   /// - Parameter directory: where blobs live; made where it is missing.
-  package init(controlPlane: ControlPlane, directory: String, logger: Logger = Logger(label: "gantry.registry")) throws(RegistryError) {
+  package init(controlPlane: ControlPlane, directory: String, logger: Logger = Logger(label: "gantry.registry"))
+    throws(RegistryError)
+  {
     self.controlPlane = controlPlane
     storage = try RegistryStorage(directory: directory)
     self.logger = logger
@@ -67,7 +69,9 @@ package struct RegistryHandler: HTTPHandler {
   static func response(_ error: RegistryError) -> HTTPResponse {
     let body: Value = ["errors": [["code": .string(error.code.rawValue), "message": .string(error.message)]]]
     let headers = error.status == 401 ? [("www-authenticate", "Basic realm=\"gantry\"")] : []
-    return HTTPResponse(error.status, headers: headers + [("docker-distribution-api-version", "registry/2.0")], type: "application/json", body.jsonBytes)
+    return HTTPResponse(
+      error.status, headers: headers + [("docker-distribution-api-version", "registry/2.0")], type: "application/json",
+      body.jsonBytes)
   }
 
   // MARK: Who
@@ -77,7 +81,9 @@ package struct RegistryHandler: HTTPHandler {
     if let certificate = head.connection.peerCertificate { input.certificate = CertificateAuthority.identity(der: certificate) }
     if let header = head.fields["authorization"] { input.bearerToken = Self.token(header) }
     let identity: Identity
-    do throws(APIError) { identity = try controlPlane.authenticate(input) } catch { throw RegistryError(.unauthorized, "the token is not valid") }
+    do throws(APIError) { identity = try controlPlane.authenticate(input) } catch {
+      throw RegistryError(.unauthorized, "the token is not valid")
+    }
     let attributes = RequestAttributes(user: identity, verb: head.method.lowercased(), path: head.path)
     guard controlPlane.decide(attributes).isAllowed else {
       if identity.name == Identity.anonymous.name {
@@ -127,7 +133,9 @@ struct RegistryCall {
       endpoint = .catalog
       return
     }
-    guard parts.count >= 3, let last = parts.popLast(), let kind = parts.popLast() else { throw RegistryError(.nameInvalid, "there is no \(head.path.prefix(200))", status: 404) }
+    guard parts.count >= 3, let last = parts.popLast(), let kind = parts.popLast() else {
+      throw RegistryError(.nameInvalid, "there is no \(head.path.prefix(200))", status: 404)
+    }
     if kind == "uploads", parts.last == "blobs" {
       parts.removeLast()
       let repository = try Repository(parts.joined(separator: "/"))
@@ -144,7 +152,9 @@ struct RegistryCall {
     case "tags" where last == "list": endpoint = .tags(repository)
     case "manifests": endpoint = .manifest(repository, try Reference(last))
     case "blobs", "referrers":
-      guard let digest = Digest(last) else { throw RegistryError(.digestInvalid, "digest \"\(last.prefix(100))\" is not sha256 and 64 hexadecimal digits") }
+      guard let digest = Digest(last) else {
+        throw RegistryError(.digestInvalid, "digest \"\(last.prefix(100))\" is not sha256 and 64 hexadecimal digits")
+      }
       endpoint = kind == "blobs" ? .blob(repository, digest) : .referrers(repository, digest)
     default: throw RegistryError(.nameInvalid, "there is no \(head.path.prefix(200))", status: 404)
     }

@@ -55,7 +55,8 @@ struct NodeTable: Sendable {
     let old = facts[slot]
     guard old != new else { return nil }
     if old == nil { count += 1 }
-    let isFixed = old == nil || old?.isUnschedulable != new.isUnschedulable || old?.taints != new.taints || old?.labels != new.labels
+    let isFixed =
+      old == nil || old?.isUnschedulable != new.isUnschedulable || old?.taints != new.taints || old?.labels != new.labels
     facts[slot] = new
     add(new.allocatable, to: slot, sign: 1)
     if let old { add(old.allocatable, to: slot, sign: -1) }

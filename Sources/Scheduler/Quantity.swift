@@ -61,7 +61,9 @@ enum Quantity {
     case "Pi": return (0, 50)
     case "Ei": return (0, 60)
     default:
-      guard suffix.first == "e" || suffix.first == "E", let exponent = Int(suffix.dropFirst()), exponent.magnitude <= 30 else { return nil }
+      guard suffix.first == "e" || suffix.first == "E", let exponent = Int(suffix.dropFirst()), exponent.magnitude <= 30 else {
+        return nil
+      }
       return (exponent, 0)
     }
   }

@@ -38,7 +38,9 @@ package struct Requirement: Hashable, Sendable {
   }
 
   private func compare(_ value: String?) -> (Int64, Int64)? {
-    guard let value = value.flatMap({ Int64($0) }), let bound = values.first.flatMap({ Int64($0) }), values.count == 1 else { return nil }
+    guard let value = value.flatMap({ Int64($0) }), let bound = values.first.flatMap({ Int64($0) }), values.count == 1 else {
+      return nil
+    }
     return (value, bound)
   }
 }

@@ -87,7 +87,9 @@ package struct Scheduler: Sendable {
         if let wake = state.nextWake, alarm.map({ $0.at > wake }) ?? true {
           alarm?.task.cancel()
           let task = Task {
-            guard (try? await Task.sleep(until: start + wake, tolerance: .milliseconds(50), clock: .continuous)) != nil else { return }
+            guard (try? await Task.sleep(until: start + wake, tolerance: .milliseconds(50), clock: .continuous)) != nil else {
+              return
+            }
             feed.yield(.tick)
           }
           alarm = (wake, task)

@@ -71,7 +71,9 @@ private struct OwnershipWalk {
       }
     case .map(let field):
       let element = elementForm(table.shape(table.shape(field.type).element))
-      for member in value.object?.members ?? [] { append(.field(member.key), member.value, element, to: &set, isAlwaysMember: true) }
+      for member in value.object?.members ?? [] {
+        append(.field(member.key), member.value, element, to: &set, isAlwaysMember: true)
+      }
     case .list(let keys, let shape):
       for element in value.array ?? [] { append(key(element, keys), element, .object(shape), to: &set, isAlwaysMember: true) }
     case .set:

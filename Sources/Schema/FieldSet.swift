@@ -122,7 +122,8 @@ package struct FieldSet: Sendable, Equatable {
   package init?(json: Value) {
     guard case .object(let object) = json else { return nil }
     for member in object.members where member.key != "." {
-      guard let element = Element(text: member.key), case .object(let inner) = member.value, let children = FieldSet(json: member.value)
+      guard let element = Element(text: member.key), case .object(let inner) = member.value,
+        let children = FieldSet(json: member.value)
       else { return nil }
       entries.append(Entry(element: element, isMember: inner.isEmpty || inner["."] != nil, children: children))
     }

@@ -187,7 +187,9 @@ struct OpenAPIBuilder {
       let element = schema(of: shape.element)
       if format == .v3, let link = element["$ref"] {
         let isObject = table.shape(shape.element).kind == .object
-        return ["items": isObject ? ["allOf": [["$ref": link]], "default": .emptyObject] : ["allOf": [["$ref": link]]], "type": "array"]
+        return [
+          "items": isObject ? ["allOf": [["$ref": link]], "default": .emptyObject] : ["allOf": [["$ref": link]]], "type": "array",
+        ]
       }
       return ["items": .object(element), "type": "array"]
     case .map: return ["additionalProperties": .object(schema(of: shape.element)), "type": "object"]

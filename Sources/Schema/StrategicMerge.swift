@@ -8,7 +8,8 @@ extension SchemaTable {
   /// - Throws: ``PatchError`` in upstream's words.
   package func strategicMerge(_ patch: Value, into target: Value, type: TypeID) throws(PatchError) -> Value {
     guard case .object(let members) = patch else {
-      throw PatchError(.malformed, "error decoding patch: json: cannot unmarshal a value that is no object into a strategic merge patch")
+      throw PatchError(
+        .malformed, "error decoding patch: json: cannot unmarshal a value that is no object into a strategic merge patch")
     }
     let merge = StrategicMerge(table: self)
     return .object(try merge.merge(target.object ?? Object(), members, shape(type)))
@@ -153,7 +154,8 @@ private struct StrategicMerge {
       guard position < order.count else {
         throw PatchError(
           .malformed,
-          "The order in patch list:\n\(Value.array(patch).json)\n doesn't match $setElementOrder list:\n\(Value.array(order).json)\n")
+          "The order in patch list:\n\(Value.array(patch).json)\n doesn't match $setElementOrder list:\n\(Value.array(order).json)\n"
+        )
       }
       position += 1
     }
@@ -282,8 +284,9 @@ private struct StrategicMerge {
 
   private func cleanedElement(_ value: Value) -> Value? {
     switch value {
-    case .object(let object): object["$patch"]?.string == "delete" || object["$patch"]?.string == "replace" && object.count == 1
-      ? nil : .object(cleaned(object))
+    case .object(let object):
+      object["$patch"]?.string == "delete" || object["$patch"]?.string == "replace" && object.count == 1
+        ? nil : .object(cleaned(object))
     case .array(let array): .array(array.compactMap(cleanedElement))
     default: value
     }

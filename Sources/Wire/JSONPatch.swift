@@ -24,7 +24,8 @@ package enum JSONPatch {
 
   private static func run(_ operation: Value, on document: inout Value, copied: inout Int) throws(PatchError) {
     guard case .object(let members) = operation else {
-      throw PatchError(.malformed, "error decoding patch: json: cannot unmarshal a value that is no object into a JSON patch operation")
+      throw PatchError(
+        .malformed, "error decoding patch: json: cannot unmarshal a value that is no object into a JSON patch operation")
     }
     guard let name = members["op"]?.string else { throw PatchError(.malformed, "Unexpected kind: unknown") }
     guard let pathText = members["path"]?.string else {
@@ -57,13 +58,15 @@ package enum JSONPatch {
     case "copy":
       let from = try from()
       guard let source = find(from.path[...], in: document) else {
-        throw PatchError(.inapplicable, "jsonpatch copy operation does not apply: doc is missing from path: \(from.text): missing value")
+        throw PatchError(
+          .inapplicable, "jsonpatch copy operation does not apply: doc is missing from path: \(from.text): missing value")
       }
       copied += size(of: source)
       guard copied <= maximumCopiedBytes else {
         throw PatchError(
           .tooLarge,
-          "Unable to complete the copy, the accumulated size increase of copy is \(copied), exceeding the limit \(maximumCopiedBytes)")
+          "Unable to complete the copy, the accumulated size increase of copy is \(copied), exceeding the limit \(maximumCopiedBytes)"
+        )
       }
       try add(source, at: path, pathText, in: &document)
     case "test":
@@ -129,7 +132,8 @@ package enum JSONPatch {
       case .object: parent[last] = new
       case .array(var array):
         guard let index = position(last, count: array.count, isInsertion: true) else {
-          throw PatchError(.inapplicable, "error in add for path: '\(text)': Unable to access invalid index: \(last): invalid index referenced")
+          throw PatchError(
+            .inapplicable, "error in add for path: '\(text)': Unable to access invalid index: \(last): invalid index referenced")
         }
         parent = .null
         array.insert(new, at: index)

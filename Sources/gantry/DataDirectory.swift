@@ -41,7 +41,6 @@ struct DataDirectory {
       throw StartFailure("\(path) is in use by \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
     }
     ftruncate(file, 0)
-<<<<<<< HEAD
     let line = Array("\(getpid())\n".utf8)
     _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
   }
@@ -53,18 +52,6 @@ struct DataDirectory {
     defer { close(file) }
     guard flock(file, LOCK_SH | LOCK_NB) != 0, let text = read(lockPath) else { return nil }
     return pid_t(text.prefix { $0.isNumber })
-=======
-    GantryCommand.write("\(getpid())", to: file)
-  }
-
-  /// The process that runs from this directory, or nil: who holds the lock decides, not what a file says.
-  var runningProcess: pid_t? {
-    let file = open(lockPath, O_RDWR | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    if flock(file, LOCK_EX | LOCK_NB) == 0 { return nil }
-    return read(lockPath).flatMap { pid_t($0.prefix { $0.isNumber }) }
->>>>>>> 8d096c0 (gantry looks for what it needs before it starts, names of nodes are checked, the lock says who runs)
   }
 
   /// A file of the directory, whole.

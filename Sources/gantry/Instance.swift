@@ -28,7 +28,8 @@ struct Instance {
 
   func run() async throws {
     if node != nil, geteuid() != 0 {
-      throw StartFailure("containers, networks and mounts need root: run it with sudo, or run a control plane alone with gantry server")
+      throw StartFailure(
+        "containers, networks and mounts need root: run it with sudo, or run a control plane alone with gantry server")
     }
     if let node { try Programs.check(node) }
     let directory = DataDirectory(path: common.dataDir)
@@ -73,7 +74,8 @@ struct Instance {
     do throws(StoreError) { return try SQLiteStore(.init(path: path)) } catch { throw StartFailure("\(error)") }
   }
 
-  private func controlPlane(_ store: SQLiteStore, _ identity: ServerIdentity, host: String, port: Int) async throws -> ControlPlane {
+  private func controlPlane(_ store: SQLiteStore, _ identity: ServerIdentity, host: String, port: Int) async throws -> ControlPlane
+  {
     var configuration = ControlPlane.Configuration()
     configuration.serviceCIDR = server.serviceCidr
     configuration.clusterDomain = server.clusterDomain
@@ -91,7 +93,9 @@ struct Instance {
   }
 
   private func servingNames(_ plane: ControlPlane, host: String) -> [String] {
-    var names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(server.clusterDomain)"]
+    var names = [
+      "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(server.clusterDomain)",
+    ]
     names += ["registry.gantry.internal", "127.0.0.1", "::1", plane.kubernetesServiceAddress]
     if host != "0.0.0.0", host != "::", !names.contains(host) { names.append(host) }
     if let advertised = server.advertiseAddress, !names.contains(advertised) { names.append(advertised) }
@@ -100,18 +104,22 @@ struct Instance {
   }
 
   private func listen(
-    _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, _ serving: CertificateAuthority.Pair, host: String, port: Int
+    _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, _ serving: CertificateAuthority.Pair,
+    host: String, port: Int
   ) async throws -> HTTPServer {
     let registry: RegistryHandler
-    do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch {
+    do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch
+    {
       throw StartFailure(error.message)
     }
     let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, host: host, port: port))
     let tls = ServerTLS(
-      certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8), privateKey: Array(serving.keyPEM.utf8),
+      certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8),
+      privateKey: Array(serving.keyPEM.utf8),
       clientCAs: Array(identity.client.certificatePEM.utf8))
     do {
-      return try await HTTPServer.start(.init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
+      return try await HTTPServer.start(
+        .init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
     } catch let error as HTTPServerError { throw StartFailure(error.description) }
   }
 
@@ -143,7 +151,8 @@ struct Instance {
   ) async throws {
     let clients: @Sendable (Identity) -> any Client = { plane.client(as: $0) }
     let controllers = Controllers(
-      .init(clusterCIDR: server.clusterCidr, caBundle: identity.server.certificatePEM), clients: clients, log: Logger(label: "gantry.controllers"))
+      .init(clusterCIDR: server.clusterCidr, caBundle: identity.server.certificatePEM), clients: clients,
+      log: Logger(label: "gantry.controllers"))
     let scheduler = Scheduler(client: clients(.scheduler))
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await plane.run() }

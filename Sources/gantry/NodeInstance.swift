@@ -48,11 +48,17 @@ struct NodeInstance {
     await network.stop()
   }
 
-  func configurations(_ name: String, _ directory: DataDirectory, url: String, port: Int) throws -> (Network.Configuration, AgentConfiguration) {
+  func configurations(_ name: String, _ directory: DataDirectory, url: String, port: Int) throws -> (
+    Network.Configuration, AgentConfiguration
+  ) {
     guard
       var network = Network.Configuration(
-        node: name, clusterCIDR: server.clusterCidr, serviceCIDR: server.serviceCidr, apiServers: [.init(host: "127.0.0.1", port: port)])
-    else { throw StartFailure("--cluster-cidr \(server.clusterCidr) and --service-cidr \(server.serviceCidr) must be IPv4 blocks such as 10.42.0.0/16") }
+        node: name, clusterCIDR: server.clusterCidr, serviceCIDR: server.serviceCidr,
+        apiServers: [.init(host: "127.0.0.1", port: port)])
+    else {
+      throw StartFailure(
+        "--cluster-cidr \(server.clusterCidr) and --service-cidr \(server.serviceCidr) must be IPv4 blocks such as 10.42.0.0/16")
+    }
     network.clusterDomain = server.clusterDomain
     var agent = AgentConfiguration(
       nodeName: name, nodeAddress: options.nodeIp ?? NodeAddress.own() ?? "127.0.0.1", dataDirectory: directory.path)
@@ -61,7 +67,8 @@ struct NodeInstance {
     if !agent.isDefaultInstance {
       network.cniConfDirectory = "\(directory.path)/cni/net.d"
       network.cniStateDirectory = "\(directory.path)/cni/networks"
-      network.instance = "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).suffix(4))"
+      network.instance =
+        "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).suffix(4))"
     }
     network.cniBinDirectories = ["/usr/lib/cni", "/opt/cni/bin"]
     agent.cniConfDirectory = network.cniConfDirectory
@@ -69,7 +76,8 @@ struct NodeInstance {
     agent.clusterDomain = server.clusterDomain
     agent.registries = [
       .init(
-        names: ["registry.gantry.internal", "localhost:\(port)", "127.0.0.1:\(port)"], endpoint: url, caPath: "\(directory.path)/ca.crt",
+        names: ["registry.gantry.internal", "localhost:\(port)", "127.0.0.1:\(port)"], endpoint: url,
+        caPath: "\(directory.path)/ca.crt",
         clientCertificatePath: "\(directory.path)/node.crt", clientKeyPath: "\(directory.path)/node.key")
     ]
     return (network, agent)
@@ -105,11 +113,15 @@ enum NodeAddress {
     target.sin_port = UInt16(53).bigEndian
     inet_pton(AF_INET, "198.51.100.1", &target.sin_addr)
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let connected = withUnsafePointer(to: &target) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, size) } }
+    let connected = withUnsafePointer(to: &target) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, size) }
+    }
     guard connected == 0 else { return nil }
     var own = sockaddr_in()
     var length = size
-    let named = withUnsafeMutablePointer(to: &own) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &length) } }
+    let named = withUnsafeMutablePointer(to: &own) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &length) }
+    }
     guard named == 0 else { return nil }
     var text = [CChar](repeating: 0, count: 46)
     guard inet_ntop(AF_INET, &own.sin_addr, &text, 46) != nil else { return nil }

@@ -65,7 +65,8 @@ struct ServerOptions: ParsableArguments {
 
   /// Splits `--listen`: `1.2.3.4:6443`, `[::1]:6443`, `:6443`.
   func address() throws -> (host: String, port: Int) {
-    guard let colon = listen.lastIndex(of: ":"), let port = Int(listen[listen.index(after: colon)...]), (1...65535).contains(port) else {
+    guard let colon = listen.lastIndex(of: ":"), let port = Int(listen[listen.index(after: colon)...]), (1...65535).contains(port)
+    else {
       throw ValidationError("--listen \(listen): give ADDRESS:PORT, for example 127.0.0.1:6443")
     }
     var host = String(listen[..<colon])
@@ -92,7 +93,8 @@ struct NodeOptions: ParsableArguments {
         && label.utf8.allSatisfy { $0 &- 48 < 10 || $0 &- 97 < 26 || $0 == UInt8(ascii: "-") }
     }
     guard name.utf8.count <= 253, name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(isLabel) else {
-      throw ValidationError("--node-name \(name): lower-case letters, digits, - and . between them (a DNS name), at most 253 characters")
+      throw ValidationError(
+        "--node-name \(name): lower-case letters, digits, - and . between them (a DNS name), at most 253 characters")
     }
   }
 

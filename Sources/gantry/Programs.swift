@@ -10,7 +10,8 @@ enum Programs {
     let hasPlugins = plugins.contains { access($0, X_OK) == 0 }
     let packages = missing + (hasPlugins ? [] : ["containernetworking-plugins"])
     guard packages.isEmpty else {
-      throw StartFailure("not installed: \(packages.joined(separator: ", ")); install with: apt-get install \(packages.joined(separator: " "))")
+      throw StartFailure(
+        "not installed: \(packages.joined(separator: ", ")); install with: apt-get install \(packages.joined(separator: " "))")
     }
   }
 

@@ -22,7 +22,9 @@ struct Status: AsyncParsableCommand {
 struct Down: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "End the server, its pods and everything they need; the state stays.",
-    discussion: "A server that is only stopped (SIGTERM) leaves its containers running, so that the next one goes on with them. This ends them too.")
+    discussion:
+      "A server that is only stopped (SIGTERM) leaves its containers running, so that the next one goes on with them. This ends them too."
+  )
   @OptionGroup var common: CommonOptions
   @Flag(help: "Delete the data directory too.") var purge = false
 
@@ -39,7 +41,8 @@ struct Down: AsyncParsableCommand {
     await Agent.teardown(agent)
     await Network.cleanup(network)
     if purge { try remove(common.dataDir) }
-    GantryCommand.write(purge ? "ended, and \(common.dataDir) deleted" : "ended; the state stays in \(common.dataDir)", to: STDOUT_FILENO)
+    GantryCommand.write(
+      purge ? "ended, and \(common.dataDir) deleted" : "ended; the state stays in \(common.dataDir)", to: STDOUT_FILENO)
   }
 
   /// Asks the server to end and waits until it has: the kernel wakes us, nothing is polled.
@@ -52,7 +55,9 @@ struct Down: AsyncParsableCommand {
   }
 
   private func remove(_ path: String) throws {
-    guard !MountTable.contains(under: path) else { throw StartFailure("something is still mounted under \(path); see /proc/mounts") }
+    guard !MountTable.contains(under: path) else {
+      throw StartFailure("something is still mounted under \(path); see /proc/mounts")
+    }
     do { try FileManager.default.removeItem(atPath: path) } catch { throw StartFailure("cannot delete \(path): \(error)") }
   }
 }

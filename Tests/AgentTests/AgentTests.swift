@@ -13,7 +13,9 @@ import Wire
 struct AgentIntegrationTests {
   static var reasonToSkip: String? {
     if geteuid() != 0 { return "not root" }
-    for program in ["containerd", "runc", "ctr", "busybox"] where Command.find(program) == nil { return "\(program) is not installed" }
+    for program in ["containerd", "runc", "ctr", "busybox"] where Command.find(program) == nil {
+      return "\(program) is not installed"
+    }
     if access("/usr/lib/cni/ptp", X_OK) != 0 { return "CNI plugins are not in /usr/lib/cni" }
     return nil
   }
@@ -74,7 +76,8 @@ struct AgentIntegrationTests {
         "nodeName": "test", "restartPolicy": "Always", "terminationGracePeriodSeconds": 1, "dnsPolicy": "Default",
         "containers": [
           [
-            "name": "main", "image": "docker.io/test/busybox:1", "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", .string(script)],
+            "name": "main", "image": "docker.io/test/busybox:1", "imagePullPolicy": "IfNotPresent",
+            "command": ["/bin/sh", "-c", .string(script)],
             "terminationMessagePath": "/dev/termination-log",
           ]
         ],
@@ -90,26 +93,32 @@ struct AgentIntegrationTests {
     return bytes.mapValues { String(decoding: $0, as: UTF8.self) }
   }
 
-  @Test("a pod runs, is asked, logs, and goes without a trace", .enabled(if: reasonToSkip == nil, "needs root, containerd, runc, CNI plugins, busybox"))
+  @Test(
+    "a pod runs, is asked, logs, and goes without a trace",
+    .enabled(if: reasonToSkip == nil, "needs root, containerd, runc, CNI plugins, busybox"))
   func lifecycle() async throws {
     try await Self.withAgent { agent, client, configuration in
       let key = ObjectKey(namespace: "default", name: "web")
       client.put(.configMaps, ["metadata": ["name": "settings", "namespace": "default"], "data": ["greeting": "hello\n"]])
-      client.put(.pods, Self.pod("web", "echo $GREETING $POD; cat /etc/settings/greeting; trap 'exit 0' TERM; sleep 1000 & wait") { pod in
-        var container = pod["spec"]["containers"][0]
-        container["env"] = [
-          ["name": "GREETING", "valueFrom": ["configMapKeyRef": ["name": "settings", "key": "greeting"]]],
-          ["name": "POD", "valueFrom": ["fieldRef": ["fieldPath": "metadata.name"]]],
-        ]
-        container["volumeMounts"] = [["name": "settings", "mountPath": "/etc/settings"]]
-        container["readinessProbe"] = ["exec": ["command": ["cat", "/etc/settings/greeting"]], "periodSeconds": 1]
-        pod["spec"]["containers"] = [container]
-        pod["spec"]["volumes"] = [["name": "settings", "configMap": ["name": "settings"]]]
-      })
+      client.put(
+        .pods,
+        Self.pod("web", "echo $GREETING $POD; cat /etc/settings/greeting; trap 'exit 0' TERM; sleep 1000 & wait") { pod in
+          var container = pod["spec"]["containers"][0]
+          container["env"] = [
+            ["name": "GREETING", "valueFrom": ["configMapKeyRef": ["name": "settings", "key": "greeting"]]],
+            ["name": "POD", "valueFrom": ["fieldRef": ["fieldPath": "metadata.name"]]],
+          ]
+          container["volumeMounts"] = [["name": "settings", "mountPath": "/etc/settings"]]
+          container["readinessProbe"] = ["exec": ["command": ["cat", "/etc/settings/greeting"]], "periodSeconds": 1]
+          pod["spec"]["containers"] = [container]
+          pod["spec"]["volumes"] = [["name": "settings", "configMap": ["name": "settings"]]]
+        })
       let running = try #require(
         await client.wait(.pods, key) { pod in
           (pod?["status"]["conditions"].array ?? []).contains { $0["type"].string == "Ready" && $0["status"].string == "True" }
-        }, "\(client.value(.pods, key)?["status"].json ?? "") \(client.state.withLock { $0.objects[.events]?.values.map { $0.value["note"].json } ?? [] })")
+        },
+        "\(client.value(.pods, key)?["status"].json ?? "") \(client.state.withLock { $0.objects[.events]?.values.map { $0.value["note"].json } ?? [] })"
+      )
       #expect(running["status"]["phase"].string == "Running")
       #expect(running["status"]["podIP"].string?.hasPrefix("10.213.77.") == true)
       #expect(running["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].string != nil)
@@ -119,7 +128,10 @@ struct AgentIntegrationTests {
 
       let exec = try await agent.connect(
         pod: key, uid: "", subresource: "exec",
-        query: [("command", "sh"), ("command", "-c"), ("command", "cat; echo err >&2; exit 3"), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")])
+        query: [
+          ("command", "sh"), ("command", "-c"), ("command", "cat; echo err >&2; exit 3"), ("stdin", "true"), ("stdout", "true"),
+          ("stderr", "true"),
+        ])
       let big = String(repeating: "0123456789abcdef", count: 20_000)
       try await exec.send(StreamFrame(channel: 0, bytes: Array(big.utf8)))
       try await exec.finish(channel: 0)
@@ -140,7 +152,9 @@ struct AgentIntegrationTests {
       let crash = ObjectKey(namespace: "default", name: "crash")
       client.put(.pods, Self.pod("crash", "echo -n broken > /dev/termination-log; exit 7"))
       let crashed = try #require(
-        await client.wait(.pods, crash) { $0?["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].string == "CrashLoopBackOff" })
+        await client.wait(.pods, crash) {
+          $0?["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].string == "CrashLoopBackOff"
+        })
       let status = crashed["status"]["containerStatuses"][0]
       #expect(status["restartCount"].int == 1)
       #expect(status["lastState"]["terminated"]["exitCode"].int == 7)

@@ -80,12 +80,17 @@ final class MemoryClient: Client {
     guard case .object(let members) = patch else { return patch }
     var result = target.object == nil ? Value.emptyObject : target
     for member in members.members {
-      if member.value.isNull { result.remove(member.key) } else { result[member.key] = merge(member.value, into: result[member.key]) }
+      if member.value.isNull {
+        result.remove(member.key)
+      } else {
+        result[member.key] = merge(member.value, into: result[member.key])
+      }
     }
     return result
   }
 
-  func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIError) -> EncodedObject? {
+  func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws(APIError) -> EncodedObject?
+  {
     state.withLock { state in
       guard let removed = state.objects[resource]?.removeValue(forKey: key) else { return }
       state.revision += 1

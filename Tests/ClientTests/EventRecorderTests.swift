@@ -11,7 +11,9 @@ private struct NoServer: Client {
   func get(_: GroupVersionResource, _: ObjectKey) async throws(APIError) -> EncodedObject { throw away }
   func list(_: GroupVersionResource, namespace: String?, _: ListOptions) async throws(APIError) -> ObjectList { throw away }
   func watch(_: GroupVersionResource, namespace: String?, _: ListOptions) async throws(APIError) -> WatchStream { throw away }
-  func create(_: GroupVersionResource, namespace: String, body: Value, _: WriteOptions) async throws(APIError) -> EncodedObject { throw away }
+  func create(_: GroupVersionResource, namespace: String, body: Value, _: WriteOptions) async throws(APIError) -> EncodedObject {
+    throw away
+  }
   func update(
     _: GroupVersionResource, _: ObjectKey, subresource: String?, body: Value, _: WriteOptions
   ) async throws(APIError) -> EncodedObject { throw away }
@@ -45,13 +47,15 @@ struct EventRecorderTests {
 
   @Test("an event has the fields that kubectl shows")
   func fields() {
-    guard case .create(let resource, let namespace, let body)? = recorder().operation(about, .warning, reason: "BackOff", "again") else {
+    guard case .create(let resource, let namespace, let body)? = recorder().operation(about, .warning, reason: "BackOff", "again")
+    else {
       Issue.record("nothing told")
       return
     }
     #expect(resource == .coreEvents && namespace == "shop" && body["metadata"]["namespace"] == "shop")
     let about = body["involvedObject"]
-    #expect(about["fieldPath"] == "spec.containers{c}" && about["uid"] == "u1" && about["kind"] == "Pod" && about["namespace"] == "shop")
+    #expect(
+      about["fieldPath"] == "spec.containers{c}" && about["uid"] == "u1" && about["kind"] == "Pod" && about["namespace"] == "shop")
     #expect(body["type"] == "Warning" && body["reason"] == "BackOff" && body["message"] == "again" && body["count"] == 1)
     #expect(body["source"] == ["component": "kubelet", "host": "n1"] && body["reportingComponent"] == "kubelet")
     #expect(body["firstTimestamp"] == "2023-11-14T22:13:20Z" && body["lastTimestamp"] == body["firstTimestamp"])

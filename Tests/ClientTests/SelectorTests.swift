@@ -17,16 +17,23 @@ func labels(text: String, matches: Bool) throws {
   #expect(try LabelSelector(parsing: selector.text) == selector, "it reads back what it writes")
 }
 
-@Test("what is no selector is refused, never trapped on", arguments: ["=a", "app in", "app in (a", "a b", "a=b=c", ",", "a,,b", "!", "a>x", "(", "a in a"])
+@Test(
+  "what is no selector is refused, never trapped on",
+  arguments: ["=a", "app in", "app in (a", "a b", "a=b=c", ",", "a,,b", "!", "a>x", "(", "a in a"])
 func malformed(text: String) {
   #expect(throws: LabelSelector.Malformed.self) { try LabelSelector(parsing: text) }
 }
 
 @Test("selectors of specs: matchLabels and matchExpressions together, unknown operators select nothing")
 func specs() throws {
-  let value = try Value(json: #"{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"c","operator":"In","values":["d","e"]},{"key":"f","operator":"DoesNotExist"}]}"#)
+  let value = try Value(
+    json:
+      #"{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"c","operator":"In","values":["d","e"]},{"key":"f","operator":"DoesNotExist"}]}"#
+  )
   let selector = try #require(LabelSelector(value))
-  #expect(selector.matches(["a": "b", "c": "e"]) && !selector.matches(["a": "b", "c": "x"]) && !selector.matches(["a": "b", "c": "d", "f": ""]))
+  #expect(
+    selector.matches(["a": "b", "c": "e"]) && !selector.matches(["a": "b", "c": "x"])
+      && !selector.matches(["a": "b", "c": "d", "f": ""]))
   #expect(LabelSelector(try Value(json: #"{"matchExpressions":[{"key":"c","operator":"Near"}]}"#)) == nil)
 }
 

@@ -26,7 +26,8 @@ final class HollowCluster: Sendable {
   }
 
   /// Runs the body with everything running, and takes everything away after it.
-  static func with(nodes: Int, cpu: String = "32", runsPods: Bool = true, _ body: (HollowCluster) async throws -> Void) async throws {
+  static func with(nodes: Int, cpu: String = "32", runsPods: Bool = true, _ body: (HollowCluster) async throws -> Void) async throws
+  {
     var template = Array("/tmp/gantry-cluster-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw APIError.internalError("mkdtemp") }
     let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -52,7 +53,8 @@ final class HollowCluster: Sendable {
         for i in 0..<nodes { group.addTask { try await cluster.register("node-\(i)", cpu: cpu) } }
       }
       try await cluster.wait("nodes that take pods", on: .nodes, namespace: nil) { objects in
-        objects.count == nodes && objects.values.allSatisfy { ($0["spec"]["taints"].array ?? []).isEmpty && !$0["spec"]["podCIDR"].isNull }
+        objects.count == nodes
+          && objects.values.allSatisfy { ($0["spec"]["taints"].array ?? []).isEmpty && !$0["spec"]["podCIDR"].isNull }
       }
       try await cluster.wait("the default account", on: .serviceAccounts) { !$0.isEmpty }
       try await body(cluster)
@@ -76,7 +78,9 @@ final class HollowCluster: Sendable {
         [
           "status": [
             "allocatable": allocatable, "capacity": allocatable,
-            "conditions": [["type": "Ready", "status": "True", "lastHeartbeatTime": .string(now), "lastTransitionTime": .string(now)]],
+            "conditions": [
+              ["type": "Ready", "status": "True", "lastHeartbeatTime": .string(now), "lastTransitionTime": .string(now)]
+            ],
           ]
         ]), WriteOptions())
   }
@@ -88,7 +92,10 @@ final class HollowCluster: Sendable {
       var operations: [Operation] = []
       for case .set(let object) in changes {
         let (node, phase, isDeleting) = object.withView { view in
-          (view["spec"]["nodeName"].string ?? "", view["status"]["phase"].string ?? "", view["metadata"]["deletionTimestamp"].isPresent)
+          (
+            view["spec"]["nodeName"].string ?? "", view["status"]["phase"].string ?? "",
+            view["metadata"]["deletionTimestamp"].isPresent
+          )
         }
         guard !node.isEmpty else { continue }
         if isDeleting {
@@ -131,7 +138,8 @@ final class HollowCluster: Sendable {
 
   func patch(_ resource: GroupVersionResource, _ name: String, _ json: String, namespace: String = "default") async throws {
     _ = try await admin.patch(
-      resource, ObjectKey(namespace: namespace, name: name), subresource: nil, Patch(.strategic, try Value(json: json)), WriteOptions())
+      resource, ObjectKey(namespace: namespace, name: name), subresource: nil, Patch(.strategic, try Value(json: json)),
+      WriteOptions())
   }
 
   func list(_ resource: GroupVersionResource, namespace: String? = "default") async throws -> [EncodedObject] {
@@ -176,7 +184,9 @@ final class HollowCluster: Sendable {
     }
     if !isDone {
       var seen: [String] = []
-      for object in (try? await list(resource, namespace: namespace)) ?? [] { seen.append(object.value.json.prefix(3000).description) }
+      for object in (try? await list(resource, namespace: namespace)) ?? [] {
+        seen.append(object.value.json.prefix(3000).description)
+      }
       throw APIError(.timeout, "\(what) did not come; last seen: \(seen.prefix(4).joined(separator: "\n"))")
     }
   }

@@ -12,7 +12,8 @@ import Wire
 /// own: `GANTRY_NETNS=1 unshare -n swift test … --filter NodeNetworkTests`.
 @Suite("node network", .enabled(if: getenv("GANTRY_NETNS") != nil, "run by scripts/test in a network namespace of its own"))
 struct NodeNetworkTests {
-  @Test("a pod made by CNI reaches services by name and address, itself by its service, and the API server by the kubernetes address")
+  @Test(
+    "a pod made by CNI reaches services by name and address, itself by its service, and the API server by the kubernetes address")
   func whole() async throws {
     let host = Command()
     let directory = "/tmp/gantry-net\(getpid())"
@@ -37,7 +38,8 @@ struct NodeNetworkTests {
       for i in 0..<2 {
         try await host.run("ip", "netns", "add", "gtn-\(i)")
         let environment = [
-          "env", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c\(i)", "CNI_NETNS=/run/netns/gtn-\(i)", "CNI_IFNAME=eth0", "CNI_PATH=/usr/lib/cni",
+          "env", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c\(i)", "CNI_NETNS=/run/netns/gtn-\(i)", "CNI_IFNAME=eth0",
+          "CNI_PATH=/usr/lib/cni",
         ]
         let result = try Value(json: try await host.run(environment + ["/usr/lib/cni/ptp"], input: ptp.json))
         let address = try #require(result["ips"][0]["address"].string).split(separator: "/")[0]
@@ -48,14 +50,18 @@ struct NodeNetworkTests {
       try await host.run("sh", "-c", "busybox nc -ll -p 7443 -e echo apiserver </dev/null >/dev/null 2>&1 &")
 
       try await cluster.apply(
-        .services, #"{"metadata":{"name":"web"},"spec":{"type":"NodePort","clusterIP":"10.96.7.7","ports":[{"port":80,"nodePort":30123,"targetPort":8080}]}}"#)
+        .services,
+        #"{"metadata":{"name":"web"},"spec":{"type":"NodePort","clusterIP":"10.96.7.7","ports":[{"port":80,"nodePort":30123,"targetPort":8080}]}}"#
+      )
       func slice(_ addresses: [String]) async throws {
-        let endpoints = addresses.map { #"{"addresses":["\#($0)"],"conditions":{"ready":true},"nodeName":"n"}"# }.joined(separator: ",")
+        let endpoints = addresses.map { #"{"addresses":["\#($0)"],"conditions":{"ready":true},"nodeName":"n"}"# }.joined(
+          separator: ",")
         let name = ObjectKey(namespace: "default", name: "web-1")
         _ = try? await cluster.admin.delete(.endpointSlices, name, DeleteOptions())
         try await cluster.apply(
           .endpointSlices,
-          #"{"metadata":{"name":"web-1","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","ports":[{"port":8080}],"endpoints":[\#(endpoints)]}"#)
+          #"{"metadata":{"name":"web-1","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","ports":[{"port":8080}],"endpoints":[\#(endpoints)]}"#
+        )
       }
       try await slice([addresses[0]])
 

@@ -40,7 +40,9 @@ struct ScaleTests {
       let time = ContinuousClock.now - start
       var usage = rusage()
       getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-      print("  bound in \(time); process CPU \(usage.ru_utime.tv_sec) s user, \(usage.ru_stime.tv_sec) s system, \(usage.ru_maxrss / 1024) MB at most")
+      print(
+        "  bound in \(time); process CPU \(usage.ru_utime.tv_sec) s user, \(usage.ru_stime.tv_sec) s system, \(usage.ru_maxrss / 1024) MB at most"
+      )
       watch.cancel()
       await watch.value
       #expect(time < .seconds(10))

@@ -15,7 +15,8 @@ struct WorkloadTests {
       #expect(Set(pods.map { $0.value["spec"]["nodeName"].string }).count == 3, "one on each node")
       let first = try #require(try await cluster.list(.replicaSets).first).value
       #expect(first["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1")
-      #expect(pods.allSatisfy { $0.value["metadata"]["labels"]["pod-template-hash"] == first["metadata"]["labels"]["pod-template-hash"] })
+      #expect(
+        pods.allSatisfy { $0.value["metadata"]["labels"]["pod-template-hash"] == first["metadata"]["labels"]["pod-template-hash"] })
       try await cluster.patch(.deployments, "web", #"{"spec":{"replicas":7}}"#)
       try await cluster.rolledOut("web", replicas: 7)
       try await cluster.patch(.deployments, "web", #"{"spec":{"replicas":2}}"#)
@@ -56,7 +57,8 @@ struct WorkloadTests {
               case .set(let object):
                 let value = object.value
                 let isActive = value["metadata"]["deletionTimestamp"].isNull
-                let isReady = value["status"]["conditions"].array?.contains { $0["type"] == "Ready" && $0["status"] == "True" } ?? false
+                let isReady =
+                  value["status"]["conditions"].array?.contains { $0["type"] == "Ready" && $0["status"] == "True" } ?? false
                 pods[object.key] = (isActive && isReady, isActive)
               case .deleted(let key): pods[key] = nil
               case .synced: break
@@ -110,7 +112,9 @@ struct WorkloadTests {
       let set = try #require(try await cluster.list(.replicaSets).first)
       _ = try await cluster.admin.delete(.replicaSets, set.key, DeleteOptions(propagation: .orphan))
       // Its pods live on without it, and the deployment's next set takes them over.
-      try await cluster.wait("the same set anew", on: .replicaSets) { $0.values.contains { $0["metadata"]["uid"].string != set.uid && $0["status"]["readyReplicas"] == 2 } }
+      try await cluster.wait("the same set anew", on: .replicaSets) {
+        $0.values.contains { $0["metadata"]["uid"].string != set.uid && $0["status"]["readyReplicas"] == 2 }
+      }
       #expect(try await cluster.list(.pods).count == 2)
       _ = try await cluster.admin.delete(.deployments, ObjectKey(namespace: "default", name: "b"), DeleteOptions())
       try await cluster.wait("no pods", on: .pods) { $0.isEmpty }
@@ -148,7 +152,9 @@ struct WorkloadTests {
     try await HollowCluster.with(nodes: 1) { cluster in
       try await cluster.apply(.namespaces, #"{"metadata":{"name":"shop"}}"#, namespace: "")
       try await cluster.wait("the account", on: .serviceAccounts, namespace: "shop") { $0.keys.contains { $0.name == "default" } }
-      try await cluster.wait("the bundle", on: .configMaps, namespace: "shop") { $0.values.contains { $0["data"]["ca.crt"] == "PEM" } }
+      try await cluster.wait("the bundle", on: .configMaps, namespace: "shop") {
+        $0.values.contains { $0["data"]["ca.crt"] == "PEM" }
+      }
       try await cluster.apply(.configMaps, #"{"metadata":{"name":"mine"},"data":{"a":"b"}}"#, namespace: "shop")
       _ = try await cluster.admin.delete(.namespaces, ObjectKey(name: "shop"), DeleteOptions())
       try await cluster.wait("no namespace", on: .namespaces, namespace: nil) { $0[ObjectKey(name: "shop")] == nil }
@@ -164,10 +170,12 @@ struct WorkloadTests {
       }
       try await cluster.patch(.nodes, "node-0", #"{"spec":{"unschedulable":true}}"#, namespace: "")
       try await cluster.wait("the taint", on: .nodes, namespace: nil) { objects in
-        objects[ObjectKey(name: "node-0")]?["spec"]["taints"].array?.contains { $0["key"] == "node.kubernetes.io/unschedulable" } == true
+        objects[ObjectKey(name: "node-0")]?["spec"]["taints"].array?.contains { $0["key"] == "node.kubernetes.io/unschedulable" }
+          == true
       }
       try await cluster.apply(
-        .pods, #"{"metadata":{"name":"big"},"spec":{"containers":[{"name":"c","image":"x:1","resources":{"requests":{"cpu":"2"}}}]}}"#)
+        .pods,
+        #"{"metadata":{"name":"big"},"spec":{"containers":[{"name":"c","image":"x:1","resources":{"requests":{"cpu":"2"}}}]}}"#)
       try await cluster.wait("the refusal", on: .pods) { objects in
         let condition = objects.values.first?["status"]["conditions"].array?.first { $0["type"] == "PodScheduled" } ?? .null
         return condition["status"] == "False" && condition["reason"] == "Unschedulable"

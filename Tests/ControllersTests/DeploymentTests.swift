@@ -5,14 +5,17 @@ import Wire
 
 @Suite("one Deployment")
 struct DeploymentTests {
-  private func decide(_ deployment: DeploymentView, _ sets: [ReplicaSetView], unfinished: [String: Int] = [:], now: Int64 = noon) -> [Action] {
+  private func decide(_ deployment: DeploymentView, _ sets: [ReplicaSetView], unfinished: [String: Int] = [:], now: Int64 = noon)
+    -> [Action]
+  {
     var round = DeploymentReconcile(deployment, sets: sets, unfinishedPods: unfinished, now: now)
     return round.decide()
   }
 
   private func sized(_ desired: Int64, _ maximum: Int64, revision: Int = 1) -> Value {
     [
-      "deployment.kubernetes.io/desired-replicas": .string("\(desired)"), "deployment.kubernetes.io/max-replicas": .string("\(maximum)"),
+      "deployment.kubernetes.io/desired-replicas": .string("\(desired)"),
+      "deployment.kubernetes.io/max-replicas": .string("\(maximum)"),
       "deployment.kubernetes.io/revision": .string("\(revision)"),
     ]
   }
@@ -20,7 +23,8 @@ struct DeploymentTests {
   @Test(
     "surge rounds up, unavailable rounds down, both zero means one unavailable",
     arguments: [
-      (10, "25%", "25%", 3, 2), (1, "25%", "25%", 1, 0), (3, 0, 0, 0, 1), (4, "0%", "10%", 0, 1), (5, 2, 10, 2, 5), (0, "50%", "50%", 0, 1),
+      (10, "25%", "25%", 3, 2), (1, "25%", "25%", 1, 0), (3, 0, 0, 0, 1), (4, "0%", "10%", 0, 1), (5, 2, 10, 2, 5),
+      (0, "50%", "50%", 0, 1),
     ] as [(Int64, Value, Value, Int64, Int64)])
   func limits(replicas: Int64, surge: Value, unavailable: Value, wantedSurge: Int64, wantedUnavailable: Int64) {
     let limits = deployment(replicas: replicas, surge: surge, unavailable: unavailable).limits
@@ -29,19 +33,25 @@ struct DeploymentTests {
 
   @Test("the first set is made whole, named after its template, and says so")
   func first() throws {
-    let actions = decide(deployment(replicas: 3, annotations: ["note": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}"]), [])
+    let actions = decide(
+      deployment(replicas: 3, annotations: ["note": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}"]), [])
     let set = try #require(actions.created.first)
     let hash = try #require(set["metadata"]["labels"]["pod-template-hash"].string)
     #expect(set["metadata"]["name"] == .string("web-\(hash)") && set["spec"]["replicas"] == 3)
     #expect(set["spec"]["selector"]["matchLabels"]["pod-template-hash"] == .string(hash))
     #expect(set["spec"]["template"]["metadata"]["labels"]["pod-template-hash"] == .string(hash))
-    #expect(set["metadata"]["ownerReferences"][0]["uid"] == "uid-web" && set["metadata"]["ownerReferences"][0]["controller"] == true)
+    #expect(
+      set["metadata"]["ownerReferences"][0]["uid"] == "uid-web" && set["metadata"]["ownerReferences"][0]["controller"] == true)
     let annotations = set["metadata"]["annotations"]
     #expect(annotations["deployment.kubernetes.io/revision"] == "1" && annotations["note"] == "x")
-    #expect(annotations["deployment.kubernetes.io/max-replicas"] == "4" && annotations["kubectl.kubernetes.io/last-applied-configuration"].isNull)
+    #expect(
+      annotations["deployment.kubernetes.io/max-replicas"] == "4"
+        && annotations["kubectl.kubernetes.io/last-applied-configuration"].isNull)
     #expect(actions.notes == ["Scaled up replica set web-\(hash) from 0 to 3"])
     let progressing = actions.condition("Progressing")
-    #expect(progressing["reason"] == "NewReplicaSetCreated" && progressing["message"] == .string("Created new replica set \"web-\(hash)\""))
+    #expect(
+      progressing["reason"] == "NewReplicaSetCreated"
+        && progressing["message"] == .string("Created new replica set \"web-\(hash)\""))
     #expect(actions.condition("Available")["reason"] == "MinimumReplicasUnavailable")
     #expect(DeploymentReconcile.hash(["a": 1], collisions: 0) != DeploymentReconcile.hash(["a": 1], collisions: 1))
   }
@@ -99,16 +109,20 @@ struct DeploymentTests {
       return
     }
     #expect(own.body["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3")
-    let patches = actions.compactMap { if case .write(.patch(.replicaSets, let key, nil, let patch)) = $0, key.name == "one" { patch.body } else { nil } }
+    let patches = actions.compactMap {
+      if case .write(.patch(.replicaSets, let key, nil, let patch)) = $0, key.name == "one" { patch.body } else { nil }
+    }
     let annotations = try #require(patches.first)["metadata"]["annotations"]
-    #expect(annotations["deployment.kubernetes.io/revision"] == "3" && annotations["deployment.kubernetes.io/revision-history"] == "1")
+    #expect(
+      annotations["deployment.kubernetes.io/revision"] == "3" && annotations["deployment.kubernetes.io/revision-history"] == "1")
   }
 
   @Test("a finished rollout says so and keeps as much history as it is asked to")
   func complete() {
     let sets = (1...4).map { replicaSet("old\($0)", replicas: 0, image: "web:\($0 + 1)", annotations: sized(2, 3, revision: $0)) }
     let web = deployment(
-      replicas: 2, spec: ["revisionHistoryLimit": 2], status: ["observedGeneration": 1], annotations: ["deployment.kubernetes.io/revision": "5"])
+      replicas: 2, spec: ["revisionHistoryLimit": 2], status: ["observedGeneration": 1],
+      annotations: ["deployment.kubernetes.io/revision": "5"])
     let actions = decide(web, sets + [replicaSet("new", replicas: 2, annotations: sized(2, 3, revision: 5))])
     #expect(actions.deleted == ["old1", "old2"])
     #expect(actions.condition("Progressing")["reason"] == "NewReplicaSetAvailable")
@@ -126,7 +140,8 @@ struct DeploymentTests {
     let status: Value = ["replicas": 2, "updatedReplicas": 2, "observedGeneration": 1, "conditions": [condition]]
     let set = replicaSet("new", replicas: 2, available: 0, annotations: sized(2, 3), failure: "no quota")
     let late = decide(deployment(replicas: 2, spec: ["progressDeadlineSeconds": 60], status: status), [set])
-    #expect(late.condition("Progressing")["reason"] == "ProgressDeadlineExceeded" && late.condition("Progressing")["status"] == "False")
+    #expect(
+      late.condition("Progressing")["reason"] == "ProgressDeadlineExceeded" && late.condition("Progressing")["status"] == "False")
     #expect(late.condition("Progressing")["message"] == "ReplicaSet \"new\" has timed out progressing.")
     #expect(late.condition("ReplicaFailure")["message"] == "no quota")
     let patient = decide(deployment(replicas: 2, spec: ["progressDeadlineSeconds": 600], status: status), [set])
@@ -139,7 +154,8 @@ struct DeploymentTests {
     let sets = [replicaSet("old", replicas: 3, annotations: sized(3, 4))]
     let actions = decide(deployment(replicas: 5, image: "web:2", spec: ["paused": true]), sets)
     #expect(actions.created.isEmpty && actions.sizes == ["old": 5])
-    #expect(actions.condition("Progressing")["reason"] == "DeploymentPaused" && actions.condition("Progressing")["status"] == "Unknown")
+    #expect(
+      actions.condition("Progressing")["reason"] == "DeploymentPaused" && actions.condition("Progressing")["status"] == "Unknown")
   }
 
   @Test("Recreate waits for the last pod of the old set")

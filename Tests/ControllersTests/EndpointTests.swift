@@ -6,12 +6,15 @@ import Wire
 @Suite("one Service")
 struct EndpointTests {
   private func service(_ spec: Value = [:], labels: Value = [:]) -> ServiceView {
-    var more: Value = ["spec": ["selector": ["app": "web"], "ports": [["name": "http", "port": 80, "targetPort": "web"]], "ipFamilies": ["IPv4"]]]
+    var more: Value = [
+      "spec": ["selector": ["app": "web"], "ports": [["name": "http", "port": 80, "targetPort": "web"]], "ipFamilies": ["IPv4"]]
+    ]
     for member in spec.object?.members ?? [] { more["spec"][member.key] = member.value }
     return ServiceView(stored("web", more, labels: labels))
   }
 
-  private func served(_ name: String, _ address: String, port: Int64 = 8080, ready: Bool = true, deleting: Bool = false) -> PodView {
+  private func served(_ name: String, _ address: String, port: Int64 = 8080, ready: Bool = true, deleting: Bool = false) -> PodView
+  {
     pod(
       name, readySince: ready ? noon : nil, address: address, deleting: deleting,
       spec: ["containers": [["ports": [["name": "web", "containerPort": .int(port)]]]]])
@@ -31,7 +34,8 @@ struct EndpointTests {
   @Test("every pod stands in a slice with its state; a named port is the pod's own")
   func slices() throws {
     let pods = [
-      served("a", "10.0.0.1"), served("b", "10.0.0.2", ready: false), served("c", "10.0.0.3", deleting: true), served("d", "10.0.0.4", port: 9090),
+      served("a", "10.0.0.1"), served("b", "10.0.0.2", ready: false), served("c", "10.0.0.3", deleting: true),
+      served("d", "10.0.0.4", port: 9090),
       pod("none"), pod("done", phase: "Succeeded", address: "10.0.0.9"),
     ]
     let bodies = created(EndpointSliceReconcile(service: service(labels: ["team": "x"]), pods: pods, zones: ["n1": "z1"]).decide())
@@ -53,7 +57,10 @@ struct EndpointTests {
     let bodies = created(EndpointSliceReconcile(service: dual, pods: [served("a", "10.0.0.1 fd00::1", ready: false)]).decide())
     #expect(bodies.compactMap { $0["addressType"].string } == ["IPv4", "IPv6"])
     #expect(bodies.compactMap { $0["endpoints"][0]["addresses"][0].string } == ["10.0.0.1", "fd00::1"])
-    #expect(bodies.allSatisfy { $0["endpoints"][0]["conditions"]["ready"] == true && $0["endpoints"][0]["conditions"]["serving"] == false })
+    #expect(
+      bodies.allSatisfy {
+        $0["endpoints"][0]["conditions"]["ready"] == true && $0["endpoints"][0]["conditions"]["serving"] == false
+      })
   }
 
   @Test("250 pods take three slices; what exists is kept, and nothing is written when nothing changed")
@@ -91,7 +98,10 @@ struct EndpointTests {
     #expect(cut["subsets"][0]["addresses"].array?.count == 1000 && cut["subsets"][0]["notReadyAddresses"].isNull, "ready ones stay")
     var more = cut
     more.remove("metadata")
-    let existing = EndpointsView(stored("web", ["metadata": ["annotations": cut["metadata"]["annotations"]], "subsets": cut["subsets"]], labels: cut["metadata"]["labels"]))
+    let existing = EndpointsView(
+      stored(
+        "web", ["metadata": ["annotations": cut["metadata"]["annotations"]], "subsets": cut["subsets"]],
+        labels: cut["metadata"]["labels"]))
     #expect(EndpointsReconcile(service: service(), pods: crowd).decide(existing) == nil)
     guard case .patch(_, _, nil, let patch)? = EndpointsReconcile(service: service(), pods: pods).decide(existing) else {
       Issue.record("nothing patched")

@@ -8,10 +8,15 @@ struct NodeTests {
   private func node(ready: String?, taints: [Value] = [], unschedulable: Bool = false, disk: String = "False") -> NodeView {
     var conditions: [Value] = [["type": "DiskPressure", "status": .string(disk)]]
     if let ready { conditions.append(["type": "Ready", "status": .string(ready)]) }
-    return NodeView(stored("n1", ["spec": ["taints": .array(taints), "unschedulable": .bool(unschedulable)], "status": ["conditions": .array(conditions)]]))
+    return NodeView(
+      stored(
+        "n1",
+        ["spec": ["taints": .array(taints), "unschedulable": .bool(unschedulable)], "status": ["conditions": .array(conditions)]]))
   }
 
-  private func taints(_ outcome: NodeReconcile.Outcome) -> [String]? { outcome.taints?.map { "\($0.key.split(separator: "/")[1]):\($0.effect)" } }
+  private func taints(_ outcome: NodeReconcile.Outcome) -> [String]? {
+    outcome.taints?.map { "\($0.key.split(separator: "/")[1]):\($0.effect)" }
+  }
 
   @Test("a node that speaks is left alone, and looked at again when it should have spoken")
   func healthy() {
@@ -23,10 +28,14 @@ struct NodeTests {
   func taints() {
     let silent = NodeReconcile(node: node(ready: "True"), lastSeen: noon - 60, now: noon).decide()
     let conditions = silent.status?["status"]["conditions"].array ?? []
-    #expect(conditions.allSatisfy { $0["status"] == "Unknown" } && conditions.first?["message"] == "Kubelet stopped posting node status.")
+    #expect(
+      conditions.allSatisfy { $0["status"] == "Unknown" } && conditions.first?["message"] == "Kubelet stopped posting node status.")
     #expect(conditions.first { $0["type"] == "MemoryPressure" }?["reason"] == "NodeStatusNeverUpdated")
     #expect(taints(silent) == ["unreachable:NoSchedule", "unreachable:NoExecute"])
-    #expect(taints(NodeReconcile(node: node(ready: "False"), lastSeen: noon, now: noon).decide()) == ["not-ready:NoSchedule", "not-ready:NoExecute"])
+    #expect(
+      taints(NodeReconcile(node: node(ready: "False"), lastSeen: noon, now: noon).decide()) == [
+        "not-ready:NoSchedule", "not-ready:NoExecute",
+      ])
     #expect(taints(NodeReconcile(node: node(ready: nil), lastSeen: noon, now: noon).decide()) == ["not-ready:NoSchedule"])
     let busy = NodeReconcile(node: node(ready: "True", unschedulable: true, disk: "True"), lastSeen: noon, now: noon).decide()
     #expect(taints(busy) == ["disk-pressure:NoSchedule", "unschedulable:NoSchedule"])
@@ -35,7 +44,8 @@ struct NodeTests {
   @Test("when it is well again its taints go, those of others stay")
   func recovered() {
     let old: [Value] = [
-      ["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"], ["key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"],
+      ["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"],
+      ["key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"],
       ["key": "mine.org/gpu", "effect": "NoSchedule", "value": "yes"],
     ]
     #expect(taints(NodeReconcile(node: node(ready: "True", taints: old), lastSeen: noon, now: noon).decide()) == ["gpu:NoSchedule"])
@@ -56,7 +66,9 @@ struct NodeTests {
 
   @Test("a taint drives out who does not bear it, at the end of what he bears")
   func eviction() {
-    let taint = NodeView(stored("n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute", "timeAdded": .string(RFC3339.text(noon - 100))]]]])).taints
+    let taint = NodeView(
+      stored("n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute", "timeAdded": .string(RFC3339.text(noon - 100))]]]])
+    ).taints
     func deadline(_ tolerations: Value, started: Int64 = 0) -> Int64? {
       TaintEviction.deadline(pod("a", spec: ["tolerations": tolerations]), taints: taint, started: started, now: noon)
     }

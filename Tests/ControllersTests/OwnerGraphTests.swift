@@ -5,16 +5,24 @@ import Wire
 
 @Suite("who owns whom")
 struct OwnerGraphTests {
-  private func meta(_ name: String, owners: [(String, blocks: Bool)] = [], finalizers: [String] = [], deleting: Bool = false) -> Meta {
+  private func meta(_ name: String, owners: [(String, blocks: Bool)] = [], finalizers: [String] = [], deleting: Bool = false)
+    -> Meta
+  {
     let references = owners.map { owner -> Value in
-      ["apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string(owner.0), "uid": .string("uid-\(owner.0)"), "blockOwnerDeletion": .bool(owner.blocks)]
+      [
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string(owner.0), "uid": .string("uid-\(owner.0)"),
+        "blockOwnerDeletion": .bool(owner.blocks),
+      ]
     }
     let object = stored(
-      name, ["metadata": ["ownerReferences": .array(references), "finalizers": .array(finalizers.map { .string($0) })]], deleting: deleting)
+      name, ["metadata": ["ownerReferences": .array(references), "finalizers": .array(finalizers.map { .string($0) })]],
+      deleting: deleting)
     return object.withView { Meta(object, $0) }
   }
 
-  private func operations(_ verdict: OwnerGraph.Verdict) -> [Operation] { if case .operations(let list) = verdict { list } else { [] } }
+  private func operations(_ verdict: OwnerGraph.Verdict) -> [Operation] {
+    if case .operations(let list) = verdict { list } else { [] }
+  }
 
   @Test("who has a living owner is left alone; whose owners seem gone is made sure of, then deleted as it was seen")
   func dangling() {
@@ -80,7 +88,9 @@ struct OwnerGraphTests {
     if case .patch(let resource, _, _, _)? = first.first { #expect(resource == .pods) }
     graph.set(.pods, meta("pod"))
     #expect(graph.takeDirty(10) == ["uid-set"])
-    if case .patch(let resource, _, _, _)? = operations(graph.judge("uid-set", absent: [])).first { #expect(resource == .replicaSets) }
+    if case .patch(let resource, _, _, _)? = operations(graph.judge("uid-set", absent: [])).first {
+      #expect(resource == .replicaSets)
+    }
   }
 
   @Test("what is left of a namespace is said in its conditions")
@@ -92,8 +102,12 @@ struct OwnerGraphTests {
     rest.note(.deployments, finalizers: [])
     rest.failures.append("no")
     let conditions = Dictionary(uniqueKeysWithValues: rest.conditions.map { ($0.type, $0.condition) })
-    #expect(conditions["NamespaceContentRemaining"]?.message == "Some resources are remaining: deployments.apps has 1 resource instances, pods. has 2 resource instances")
-    #expect(conditions["NamespaceFinalizersRemaining"]?.message == "Some content in the namespace has finalizers remaining: mine.org/hold in 1 resource instances")
+    #expect(
+      conditions["NamespaceContentRemaining"]?.message
+        == "Some resources are remaining: deployments.apps has 1 resource instances, pods. has 2 resource instances")
+    #expect(
+      conditions["NamespaceFinalizersRemaining"]?.message
+        == "Some content in the namespace has finalizers remaining: mine.org/hold in 1 resource instances")
     #expect(conditions["NamespaceDeletionContentFailure"]?.reason == "ContentDeletionFailed")
     #expect(conditions["NamespaceDeletionDiscoveryFailure"]?.status == "False")
   }

@@ -14,5 +14,7 @@ func blocks() throws {
   #expect(allocator.next(used: used) == "10.42.1.0/24")
 }
 
-@Test("what is no block, or too small for a node, is refused", arguments: ["", "10.42.0.0", "10.42.0.0/25", "10.42.0/16", "10.256.0.0/16", "10.0.0.0/4", "fd00::/48"])
+@Test(
+  "what is no block, or too small for a node, is refused",
+  arguments: ["", "10.42.0.0", "10.42.0.0/25", "10.42.0/16", "10.256.0.0/16", "10.0.0.0/4", "fd00::/48"])
 func refused(text: String) { #expect(PodCIDRAllocator(text) == nil) }

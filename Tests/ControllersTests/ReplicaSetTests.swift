@@ -4,7 +4,9 @@ import Wire
 
 @Suite("one ReplicaSet")
 struct ReplicaSetTests {
-  private func decide(_ set: ReplicaSetView, _ pods: [PodView], orphans: [PodView] = [], _ expectations: Expectations = Expectations()) -> ReplicaSetReconcile.Outcome {
+  private func decide(
+    _ set: ReplicaSetView, _ pods: [PodView], orphans: [PodView] = [], _ expectations: Expectations = Expectations()
+  ) -> ReplicaSetReconcile.Outcome {
     ReplicaSetReconcile(set: set, owned: pods, orphans: orphans, expectations: expectations, now: noon).decide()
   }
 
@@ -42,7 +44,8 @@ struct ReplicaSetTests {
     "the pod that is worth least goes first",
     arguments: [
       ("without a node", pod("z", node: "")), ("pending", pod("z", phase: "Pending", readySince: nil)),
-      ("not ready", pod("z", readySince: nil)), ("cheap", pod("z", cost: "-5")), ("ready for a short time", pod("z", readySince: noon - 5)),
+      ("not ready", pod("z", readySince: nil)), ("cheap", pod("z", cost: "-5")),
+      ("ready for a short time", pod("z", readySince: noon - 5)),
       ("restarted", pod("z", restarts: 3)), ("young", pod("z", created: noon - 700)),
     ])
   func victims(why: String, victim: PodView) {
@@ -54,11 +57,14 @@ struct ReplicaSetTests {
 
   @Test("an expensive pod stays although it is not the oldest; a crowded node loses one")
   func order() {
-    #expect(decide(replicaSet("web", replicas: 1), [pod("a", node: "n1"), pod("b", node: "n2", cost: "10")]).deletes.map(\.meta.key.name) == ["a"])
+    #expect(
+      decide(replicaSet("web", replicas: 1), [pod("a", node: "n1"), pod("b", node: "n2", cost: "10")]).deletes.map(\.meta.key.name)
+        == ["a"])
     let pods = [pod("a", node: "n1"), pod("b", node: "n2"), pod("c", node: "n2")]
     #expect(decide(replicaSet("web", replicas: 2), pods).deletes.first?.node == "n2")
     let related = ReplicaSetReconcile(
-      set: replicaSet("web", replicas: 1), owned: [pod("a", node: "n1"), pod("b", node: "n2")], now: noon, relatedPodsByNode: ["n1": 5, "n2": 1]
+      set: replicaSet("web", replicas: 1), owned: [pod("a", node: "n1"), pod("b", node: "n2")], now: noon,
+      relatedPodsByNode: ["n1": 5, "n2": 1]
     ).decide()
     #expect(related.deletes.map(\.node) == ["n1"])
   }
@@ -66,7 +72,8 @@ struct ReplicaSetTests {
   @Test("available is ready for long enough; it looks again when the first becomes so")
   func minReadySeconds() {
     let outcome = decide(
-      replicaSet("web", replicas: 3, minReadySeconds: 30), [pod("a"), pod("b", readySince: noon - 10), pod("c", readySince: noon - 25)])
+      replicaSet("web", replicas: 3, minReadySeconds: 30),
+      [pod("a"), pod("b", readySince: noon - 10), pod("c", readySince: noon - 25)])
     #expect(outcome.status.ready == 3 && outcome.status.available == 1 && outcome.checkAgain == 5)
   }
 }

@@ -5,7 +5,10 @@ import Wire
 let noon: Int64 = 1_700_000_000
 
 /// An object as the store holds it: metadata gets what every object has.
-func stored(_ name: String, _ more: Value = [:], labels: Value = [:], owner: Value? = nil, created: Int64 = noon - 3600, deleting: Bool = false) -> EncodedObject {
+func stored(
+  _ name: String, _ more: Value = [:], labels: Value = [:], owner: Value? = nil, created: Int64 = noon - 3600,
+  deleting: Bool = false
+) -> EncodedObject {
   var metadata: Value = ["name": .string(name), "namespace": "default", "uid": .string("uid-\(name)")]
   metadata["generation"] = 1
   metadata["creationTimestamp"] = .string(RFC3339.text(created))
@@ -15,7 +18,9 @@ func stored(_ name: String, _ more: Value = [:], labels: Value = [:], owner: Val
   if let owner { metadata["ownerReferences"] = [owner] }
   var value: Value = ["metadata": metadata]
   for (key, member) in more.object?.members.map({ ($0.key, $0.value) }) ?? [] where key != "metadata" { value[key] = member }
-  guard let object = try? EncodedObject(bytes: value.jsonBytes, revision: 7) else { preconditionFailure("unreadable fixture \(value.json)") }
+  guard let object = try? EncodedObject(bytes: value.jsonBytes, revision: 7) else {
+    preconditionFailure("unreadable fixture \(value.json)")
+  }
   return object
 }
 
@@ -44,25 +49,36 @@ func replicaSet(
   var more: Value = ["metadata": ["annotations": annotations]]
   more["spec"] = [
     "replicas": .int(replicas), "selector": ["matchLabels": ["app": "web"]], "minReadySeconds": .int(minReadySeconds),
-    "template": ["metadata": ["labels": ["app": "web", "pod-template-hash": .string(name)]], "spec": ["containers": [["name": "c", "image": .string(image)]]]],
+    "template": [
+      "metadata": ["labels": ["app": "web", "pod-template-hash": .string(name)]],
+      "spec": ["containers": [["name": "c", "image": .string(image)]]],
+    ],
   ]
   let available = available ?? status ?? replicas
   more["status"] = [
-    "replicas": .int(status ?? replicas), "readyReplicas": .int(available), "availableReplicas": .int(available), "observedGeneration": 1,
+    "replicas": .int(status ?? replicas), "readyReplicas": .int(available), "availableReplicas": .int(available),
+    "observedGeneration": 1,
   ]
-  if let failure { more["status"]["conditions"] = [["type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": .string(failure)]] }
+  if let failure {
+    more["status"]["conditions"] = [
+      ["type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": .string(failure)]
+    ]
+  }
   return ReplicaSetView(stored(name, more, labels: ["app": "web"], created: created))
 }
 
 func deployment(
-  replicas: Int64, surge: Value = "25%", unavailable: Value = "25%", image: String = "web:1", spec: Value = [:], status: Value = [:],
+  replicas: Int64, surge: Value = "25%", unavailable: Value = "25%", image: String = "web:1", spec: Value = [:],
+  status: Value = [:],
   annotations: Value = [:], type: String = "RollingUpdate"
 ) -> DeploymentView {
   var more: Value = ["metadata": ["annotations": annotations], "spec": spec]
   more["spec"]["replicas"] = .int(replicas)
   more["spec"]["selector"] = ["matchLabels": ["app": "web"]]
   more["spec"]["strategy"] = ["type": .string(type), "rollingUpdate": ["maxSurge": surge, "maxUnavailable": unavailable]]
-  more["spec"]["template"] = ["metadata": ["labels": ["app": "web"]], "spec": ["containers": [["name": "c", "image": .string(image)]]]]
+  more["spec"]["template"] = [
+    "metadata": ["labels": ["app": "web"]], "spec": ["containers": [["name": "c", "image": .string(image)]]],
+  ]
   more["status"] = status
   return DeploymentView(stored("web", more))
 }

@@ -7,14 +7,17 @@ import Testing
   @Test("requests sent ahead are answered in order on one connection")
   func pipelining() async throws {
     try await Server.with { server in
-      let text = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\noneGET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+      let text =
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\noneGET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
       let answer = try await server.raw(text)
       #expect(answer.split(separator: "HTTP/1.1 ").map { $0.prefix(3) } == ["200", "404"])
       #expect(answer.contains("\r\n\r\noneHTTP/1.1 404"))
     }
   }
 
-  @Test("what is not HTTP is answered once and closed", arguments: ["hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /\u{1} HTTP/1.1\r\n\r\n"])
+  @Test(
+    "what is not HTTP is answered once and closed",
+    arguments: ["hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /\u{1} HTTP/1.1\r\n\r\n"])
   func garbage(text: String) async throws {
     try await Server.with { server in
       let answer = try await server.raw(text)
@@ -65,7 +68,8 @@ import Testing
       defer { other.close() }
       #expect(try await other.request("GET", "/peer").status == 200)
       #expect(throws: HTTPServerError.self) {
-        try server.server.reload(ServerTLS(certificateChain: Array(TestPKI.second.utf8), privateKey: Array(TestPKI.serverKey.utf8 .dropLast(60))))
+        try server.server.reload(
+          ServerTLS(certificateChain: Array(TestPKI.second.utf8), privateKey: Array(TestPKI.serverKey.utf8.dropLast(60))))
       }
     }
   }
@@ -74,7 +78,8 @@ import Testing
   func portInUse() async throws {
     try await Server.with { server in
       let error = await #expect(throws: HTTPServerError.self) {
-        _ = try await HTTPServer.start(.init(host: "127.0.0.1", port: server.server.port), handler: server.handler, group: server.group)
+        _ = try await HTTPServer.start(
+          .init(host: "127.0.0.1", port: server.server.port), handler: server.handler, group: server.group)
       }
       #expect(error == .portInUse(host: "127.0.0.1", port: server.server.port))
       #expect(error?.description.contains("--listen") == true)

@@ -46,7 +46,9 @@ final class TestHandler: HTTPHandler {
       return RequestPolicy { $0.respond(.text(200, "\($0.head.connection.peerCertificate?.count ?? 0)")) }
     case "/socket":
       return RequestPolicy(isLongLived: true) { exchange in
-        guard let socket = try? exchange.upgradeToWebSocket(subprotocol: "echo.v1") else { return exchange.respond(.text(400, "no socket")) }
+        guard let socket = try? exchange.upgradeToWebSocket(subprotocol: "echo.v1") else {
+          return exchange.respond(.text(400, "no socket"))
+        }
         Task {
           do {
             for try await message in socket.messages {
@@ -61,7 +63,11 @@ final class TestHandler: HTTPHandler {
   }
 
   /// Lets everything that `/hold` holds go.
-  func release() { for exchange in held.withLock({ exchanges in defer { exchanges = [] }; return exchanges }) { exchange.respond(.text(200, "released")) } }
+  func release() {
+    for exchange in held.withLock({ exchanges in
+      defer { exchanges = [] }; return exchanges
+    }) { exchange.respond(.text(200, "released")) }
+  }
 }
 
 /// So many bytes, in pieces.

@@ -16,9 +16,11 @@ import Wire
         var headers: [(String, String)] = []
       }
       let rows: [Row] = [
-        .init(target: "/version", status: 200), .init(target: "/healthz", status: 200), .init(target: "/readyz?verbose", status: 200),
+        .init(target: "/version", status: 200), .init(target: "/healthz", status: 200),
+        .init(target: "/readyz?verbose", status: 200),
         .init(target: "/livez/ping", status: 200), .init(target: "/api", status: 200), .init(target: "/apis", status: 200),
-        .init(target: "/apis/apps", status: 200), .init(target: "/apis/apps/v1", status: 200), .init(target: "/metrics", status: 200),
+        .init(target: "/apis/apps", status: 200), .init(target: "/apis/apps/v1", status: 200),
+        .init(target: "/metrics", status: 200),
         .init(target: "/.well-known/openid-configuration", status: 200), .init(target: "/openid/v1/jwks", status: 200),
         .init(target: "/nothing", status: 404, reason: "NotFound"),
         .init(target: "/apis/nothing/v1/things", status: 404, reason: "NotFound"),
@@ -69,7 +71,9 @@ import Wire
   @Test("pages go through a list once, in order, and say what is left")
   func pages() async throws {
     try await TestServer.with { test in
-      for i in 0..<25 { _ = try await test.call("POST", "/api/v1/namespaces/default/configmaps", TestServer.configMap("m\(i + 10)")) }
+      for i in 0..<25 {
+        _ = try await test.call("POST", "/api/v1/namespaces/default/configmaps", TestServer.configMap("m\(i + 10)"))
+      }
       var names: [String] = []
       var token = ""
       var revision: String?
@@ -99,7 +103,12 @@ import Wire
       #expect(one["rows"][0]["object"]["spec"]["containers"][0]["name"] == "c")
       let none = try await test.call("GET", "/api/v1/namespaces/default/pods/p?includeObject=None", headers: table).json
       #expect(none["rows"][0]["object"].isNull && none["rows"][0]["cells"].array?.isEmpty == false)
-      let partial = [("accept", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json")]
+      let partial = [
+        (
+          "accept",
+          "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+        )
+      ]
       let metadata = try await test.call("GET", "/api/v1/pods", headers: partial).json
       #expect(metadata["kind"] == "PartialObjectMetadataList" && metadata["apiVersion"] == "meta.k8s.io/v1")
       #expect(metadata["items"][0]["metadata"]["resourceVersion"].string?.isEmpty == false && metadata["items"][0]["spec"].isNull)
@@ -110,9 +119,13 @@ import Wire
   func discovery() async throws {
     try await TestServer.with { test in
       let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-      let both = try await test.call("GET", "/apis", headers: [("accept", "\(v2),application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json")])
+      let both = try await test.call(
+        "GET", "/apis",
+        headers: [("accept", "\(v2),application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json")])
       #expect(both.json["kind"] == "APIGroupDiscoveryList" && both.header("content-type") == v2)
-      let beta = try await test.call("GET", "/apis", headers: [("accept", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json")])
+      let beta = try await test.call(
+        "GET", "/apis",
+        headers: [("accept", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json")])
       #expect(beta.json["kind"] == "APIGroupList")
       let etag = try #require(both.header("etag"))
       let again = try await test.call("GET", "/apis", headers: [("accept", v2), ("if-none-match", etag)])
@@ -137,7 +150,9 @@ import Wire
       #expect(bad.status == 401 && bad.json["reason"] == "Unauthorized")
       let named = try await test.call("GET", "/api/v1/namespaces/default/pods", client: bob)
       #expect(named.status == 403)
-      #expect(named.json["message"].string == "pods is forbidden: User \"bob\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
+      #expect(
+        named.json["message"].string
+          == "pods is forbidden: User \"bob\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
       let asBob = try await test.call("GET", "/api/v1/namespaces/default/pods", headers: [("impersonate-user", "bob")])
       #expect(asBob.status == 403 && asBob.json["message"] == named.json["message"])
     }

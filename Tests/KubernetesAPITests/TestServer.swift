@@ -37,13 +37,15 @@ struct TestServer {
     let tls = ServerTLS(
       certificateChain: Array(serving.certificatePEM.utf8), privateKey: Array(serving.keyPEM.utf8),
       clientCAs: Array(clientCA.certificatePEM.utf8))
-    let server = try await HTTPServer.start(.init(host: "127.0.0.1", port: 0, tls: tls), handler: KubernetesAPI(plane), group: group)
+    let server = try await HTTPServer.start(
+      .init(host: "127.0.0.1", port: 0, tls: tls), handler: KubernetesAPI(plane), group: group)
     var clientTLS = ClientTLS(trustRoots: Array(serverCA.certificatePEM.utf8))
     clientTLS.certificateChain = Array(admin.certificatePEM.utf8)
     clientTLS.privateKey = Array(admin.keyPEM.utf8)
     let client = HTTPClient(group: group, host: "127.0.0.1", port: server.port, tls: clientTLS)
     let test = TestServer(
-      plane: plane, server: server, caPEM: serverCA.certificatePEM, adminPair: admin, clientCA: clientCA, client: client, group: group,
+      plane: plane, server: server, caPEM: serverCA.certificatePEM, adminPair: admin, clientCA: clientCA, client: client,
+      group: group,
       directory: directory)
     var failure: (any Error)?
     do {

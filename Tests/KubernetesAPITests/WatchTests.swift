@@ -37,7 +37,9 @@ private struct EventReader {
       for i in 0..<50 {
         _ = try await test.call("POST", Self.maps, TestServer.configMap("m\(i)"))
         let event = try #require(try await events.next())
-        #expect(event["type"] == "ADDED" && event["object"]["metadata"]["name"].string == "m\(i)" && event["object"]["kind"] == "ConfigMap")
+        #expect(
+          event["type"] == "ADDED" && event["object"]["metadata"]["name"].string == "m\(i)"
+            && event["object"]["kind"] == "ConfigMap")
       }
       _ = try await test.call("DELETE", "\(Self.maps)/m0")
       let gone = try #require(try await events.next())
@@ -81,7 +83,8 @@ private struct EventReader {
   @Test("timeoutSeconds ends a watch properly")
   func timeout() async throws {
     try await TestServer.with { test in
-      var events = EventReader(try await test.client.request("GET", "\(Self.maps)?watch=1&timeoutSeconds=1&allowWatchBookmarks=true"))
+      var events = EventReader(
+        try await test.client.request("GET", "\(Self.maps)?watch=1&timeoutSeconds=1&allowWatchBookmarks=true"))
       #expect(try await events.next()?["type"] == "BOOKMARK")
       #expect(try await events.next() == nil)
     }

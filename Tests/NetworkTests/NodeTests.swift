@@ -18,7 +18,9 @@ struct NodeTests {
     for text in ["0.0.0.0", "10.96.0.1", "255.255.255.255", "::1", "fd00::a", "2001:db8::1:0:0:1"] {
       #expect(IPAddress(text)?.description == text)
     }
-    for text in ["", "10.1", "10.0.0.256", "010.0.0.1", "1.2.3.4 ", "fe80::1%eth0", "a"] { #expect(IPAddress(text) == nil, "\(text)") }
+    for text in ["", "10.1", "10.0.0.256", "010.0.0.1", "1.2.3.4 ", "fe80::1%eth0", "a"] {
+      #expect(IPAddress(text) == nil, "\(text)")
+    }
     #expect(CIDR("10.244.3.7/16")?.description == "10.244.0.0/16")
     #expect(CIDR("fd00:1:2:3::9/48")?.description == "fd00:1:2::/48")
     for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "/8", "10.0.0.0/8/8"] { #expect(CIDR(text) == nil, "\(text)") }
@@ -29,7 +31,8 @@ struct NodeTests {
 
   @Test("a configuration names the API server's and the DNS address by the service range")
   func configuration() throws {
-    let configuration = try #require(Network.Configuration(node: "n", clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.96.0.0/12", apiServers: []))
+    let configuration = try #require(
+      Network.Configuration(node: "n", clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.96.0.0/12", apiServers: []))
     #expect(configuration.kubernetesAddress.description == "10.96.0.1" && configuration.dnsAddress.description == "10.96.0.10")
     #expect(Network.Configuration(node: "n", clusterCIDR: "10.42.0.0/16", serviceCIDR: "10.96.0.0/30", apiServers: []) == nil)
     #expect(Network.Configuration(node: "n", clusterCIDR: "x", serviceCIDR: "10.96.0.0/12", apiServers: []) == nil)
@@ -53,7 +56,9 @@ struct NodeTests {
     #expect(access(directory, F_OK) != 0)
   }
 
-  @Test("the real plugins make a pod's network from the file that was written, and unmake it", .enabled(if: hasPlugins, "needs root and CNI plugins"))
+  @Test(
+    "the real plugins make a pod's network from the file that was written, and unmake it",
+    .enabled(if: hasPlugins, "needs root and CNI plugins"))
   func realPlugins() async throws {
     let name = "gt\(getpid())-cni"
     let host = Command()
@@ -88,7 +93,9 @@ struct NodeTests {
     try await host.run("rm", "-r", directory)
   }
 
-  @Test("the service interface carries its addresses, the host reaches the range by it, and a second start finds it", .enabled(if: hasPlugins))
+  @Test(
+    "the service interface carries its addresses, the host reaches the range by it, and a second start finds it",
+    .enabled(if: hasPlugins))
   func serviceInterface() async throws {
     let name = "gt\(getpid())-if"
     let host = Command()
@@ -96,7 +103,8 @@ struct NodeTests {
     let inNode = Command(prefix: ["ip", "netns", "exec", name])
     try await inNode.run("ip", "link", "set", "lo", "up")
     let interface = ServiceInterface(
-      name: "gt-s", addresses: [.v4(0x0A60_0001), .v4(0x0A60_000A)], serviceCIDRs: [try #require(CIDR("10.96.0.0/12"))], source: nil,
+      name: "gt-s", addresses: [.v4(0x0A60_0001), .v4(0x0A60_000A)], serviceCIDRs: [try #require(CIDR("10.96.0.0/12"))],
+      source: nil,
       command: inNode)
     try await interface.create()
     try await interface.create()
@@ -174,7 +182,9 @@ struct APIForwarderTests {
 
 private final class Echo: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.channel.writeAndFlush(unwrapInboundIn(data), promise: nil) }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    context.channel.writeAndFlush(unwrapInboundIn(data), promise: nil)
+  }
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     guard case ChannelEvent.inputClosed? = event as? ChannelEvent else { return }
     let channel = context.channel

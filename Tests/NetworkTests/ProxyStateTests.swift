@@ -16,7 +16,8 @@ private struct SeededRandom: RandomNumberGenerator {
 private func key(_ name: String) -> ObjectKey { ObjectKey(namespace: "default", name: name) }
 private func ip(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
-private func slice(_ service: String, _ endpoints: [(String, SliceFacts.Endpoint.State)], port: UInt16 = 8080) throws -> SliceFacts {
+private func slice(_ service: String, _ endpoints: [(String, SliceFacts.Endpoint.State)], port: UInt16 = 8080) throws -> SliceFacts
+{
   SliceFacts(
     service: key(service), endpoints: try endpoints.map { .init(address: try ip($0.0), node: "n", state: $0.1) },
     ports: [.init(port: port)])
@@ -44,7 +45,8 @@ func fewElements() throws {
   }
   #expect(state.takeChange().additions.count == 5000 + 15000 + 15000)
   state.setSlice(
-    key("s7-a"), try slice("s7", [("10.244.0.22", .ready), ("10.244.0.23", .ready), ("10.244.0.24", .ready), ("10.244.99.1", .ready)]))
+    key("s7-a"),
+    try slice("s7", [("10.244.0.22", .ready), ("10.244.0.23", .ready), ("10.244.0.24", .ready), ("10.244.99.1", .ready)]))
   let arrival = state.takeChange()
   #expect(arrival.additions.count == 3 && arrival.deletions.count == 1, "slot, hairpin and front; \(arrival)")
   state.setSlice(key("s7-a"), try slice("s7", [("10.244.0.23", .ready), ("10.244.0.24", .ready), ("10.244.99.1", .ready)]))
@@ -118,7 +120,8 @@ func staleFlows() throws {
     state.setSlice(
       key("d-a"),
       SliceFacts(
-        service: key("d"), endpoints: try addresses.map { .init(address: try ip($0)) }, ports: [.init(transport: .udp, port: 5353)]))
+        service: key("d"), endpoints: try addresses.map { .init(address: try ip($0)) }, ports: [.init(transport: .udp, port: 5353)])
+    )
     return state.takeChange().staleFlows
   }
   let front = ProxyState.Front.address(try ip("10.96.0.5"), .udp, 53)
@@ -129,7 +132,8 @@ func staleFlows() throws {
 @Test("objects are read: headless, external names and foreign proxies are left out; conditions decide")
 func reading() throws {
   func service(_ spec: String, labels: String = "{}") throws -> ServiceFacts? {
-    let text = #"{"metadata":{"name":"s","namespace":"default","uid":"u","creationTimestamp":"x","labels":\#(labels)},"spec":\#(spec)}"#
+    let text =
+      #"{"metadata":{"name":"s","namespace":"default","uid":"u","creationTimestamp":"x","labels":\#(labels)},"spec":\#(spec)}"#
     return ServiceFacts(try EncodedObject(bytes: Array(text.utf8), revision: 1))
   }
   let ports = #""ports":[{"port":80,"protocol":"TCP","nodePort":30001},{"name":"dns","port":53,"protocol":"UDP"}]"#
@@ -150,7 +154,9 @@ func reading() throws {
   #expect(slice.endpoints.map(\.state) == [.ready, .down, .terminating, .ready] && slice.endpoints[3].node == "n")
 }
 
-@Test("whatever changes in whatever order: only what is there is deleted, nothing is added twice, and all ends as wanted", arguments: 0..<100)
+@Test(
+  "whatever changes in whatever order: only what is there is deleted, nothing is added twice, and all ends as wanted",
+  arguments: 0..<100)
 func simulation(seed: UInt64) throws {
   var random = SeededRandom(state: seed)
   var state = ProxyState(node: "n")
@@ -166,7 +172,9 @@ func simulation(seed: UInt64) throws {
       let addresses = (0...pick(2)).map { _ in IPAddress.v4(0x0A60_0000 + UInt32(pick(5))) }
       services[name] = ServiceFacts(
         clusterIPs: [addresses[0]], externalIPs: Array(addresses[1...]),
-        ports: (0...pick(2)).map { _ in .init(transport: pick(3) == 0 ? .udp : .tcp, port: UInt16(80 + pick(2)), nodePort: UInt16(pick(2) * (30000 + pick(2)))) },
+        ports: (0...pick(2)).map { _ in
+          .init(transport: pick(3) == 0 ? .udp : .tcp, port: UInt16(80 + pick(2)), nodePort: UInt16(pick(2) * (30000 + pick(2))))
+        },
         keepsExternalTrafficLocal: pick(3) == 0)
     case 3: slices["\(name)-\(pick(2))"] = nil
     default:

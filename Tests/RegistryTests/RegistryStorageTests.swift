@@ -20,7 +20,9 @@ import Wire
   static func remove(_ path: String) {
     if let handle = opendir(path) {
       while let entry = readdir(handle) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
         if name != ".", name != ".." { remove("\(path)/\(name)") }
       }
       closedir(handle)
@@ -38,7 +40,8 @@ import Wire
     let file = open(path, O_WRONLY | O_APPEND)
     defer { close(file) }
     _ = Array(text.utf8).withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
-    let digest = try #require(Digest(text == "hello" ? "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" : "sha256:\(id)\(id)"))
+    let digest = try #require(
+      Digest(text == "hello" ? "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" : "sha256:\(id)\(id)"))
     try storage.finishUpload(id, digest: digest, in: repository)
     return digest
   }
@@ -60,8 +63,13 @@ import Wire
   func manifests() throws {
     try Self.with { storage in
       let repository = try Repository("app")
-      let manifest: Value = ["schemaVersion": 2, "config": ["digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"], "layers": []]
-      #expect(throws: RegistryError.self) { try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository) }
+      let manifest: Value = [
+        "schemaVersion": 2, "config": ["digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"],
+        "layers": [],
+      ]
+      #expect(throws: RegistryError.self) {
+        try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository)
+      }
       _ = try Self.upload("hello", storage, repository)
       let digest = try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository)
       let read = try storage.manifest(Reference("1"), in: repository)
@@ -73,12 +81,18 @@ import Wire
     }
   }
 
-  @Test("names from outside never become paths", arguments: ["../x", "a//b", "", "A", "a/../b", "a/.", "-a", "a_", "a___b", "a/_tags", "é"])
+  @Test(
+    "names from outside never become paths",
+    arguments: ["../x", "a//b", "", "A", "a/../b", "a/.", "-a", "a_", "a___b", "a/_tags", "é"])
   func names(name: String) { #expect(throws: RegistryError.self) { try Repository(name) } }
 
-  @Test("references", arguments: [("v1.2", true), ("latest", true), ("-x", false), ("a/b", false), ("..", false), ("sha256:xyz", false)])
+  @Test(
+    "references",
+    arguments: [("v1.2", true), ("latest", true), ("-x", false), ("a/b", false), ("..", false), ("sha256:xyz", false)])
   func references(text: String, isValid: Bool) { #expect(((try? Reference(text)) != nil) == isValid) }
 
   @Test("an upload's id is one that the server made", arguments: ["..", "../../etc/passwd", "", "A"])
-  func uploadIDs(id: String) throws { try Self.with { storage in #expect(throws: RegistryError.self) { try storage.uploadedBytes(id) } } }
+  func uploadIDs(id: String) throws {
+    try Self.with { storage in #expect(throws: RegistryError.self) { try storage.uploadedBytes(id) } }
+  }
 }

@@ -22,14 +22,16 @@ func resources() throws {
   #expect(try verdict(requests(cpu: "4", memory: "8Gi"), node("n")) == "p → n")
   #expect(try verdict(requests(cpu: "4001m"), node("n")) == refused("Insufficient cpu"))
   #expect(
-    try verdict(requests(cpu: "5", memory: "9Gi"), node("n")) == "p: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.")
+    try verdict(requests(cpu: "5", memory: "9Gi"), node("n"))
+      == "p: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.")
   #expect(try verdict(requests(cpu: "1m"), node("n"), beside: requests(cpu: "4")) == refused("Insufficient cpu"))
   #expect(try verdict(requests(memory: "1"), node("n"), beside: requests(cpu: "4")) == "p → n")
   #expect(try verdict(requests(), node("n", pods: "1"), beside: requests()) == refused("Too many pods"))
   let gpu = [("example.com/gpu", "1")]
   #expect(try verdict(requests(more: gpu), node("n")) == refused("Insufficient example.com/gpu"))
   #expect(try verdict(requests(more: gpu), node("n", more: gpu)) == "p → n")
-  #expect(try verdict(requests(more: gpu), node("n", more: gpu), beside: requests(more: gpu)) == refused("Insufficient example.com/gpu"))
+  #expect(
+    try verdict(requests(more: gpu), node("n", more: gpu), beside: requests(more: gpu)) == refused("Insufficient example.com/gpu"))
   #expect(try verdict(requests(more: [("ephemeral-storage", "11Gi")]), node("n")) == refused("Insufficient ephemeral-storage"))
   #expect(try verdict(requests(cpu: "9e99"), node("n")) == "p → n", "what is no quantity was refused at the door")
   #expect(try verdict(requests(cpu: "9E"), node("n")) == refused("Insufficient cpu"), "absurd amounts saturate")
@@ -42,7 +44,9 @@ func initContainers() throws {
     if sidecar { value["restartPolicy"] = "Always" }
     return value
   }
-  let spec: Value = ["containers": [container("1"), container("1")], "initContainers": [container("1", sidecar: true), container("3")]]
+  let spec: Value = [
+    "containers": [container("1"), container("1")], "initContainers": [container("1", sidecar: true), container("3")],
+  ]
   #expect(try verdict(spec, node("n", cpu: "4")) == "p → n")
   #expect(try verdict(spec, node("n", cpu: "3999m")) == refused("Insufficient cpu"))
   var podLevel = spec
@@ -58,7 +62,8 @@ func taints() throws {
   func tolerating(_ toleration: Value) -> Value { ["tolerations": [toleration]] }
   let tainted = try node("n", taints: [["key": "dedicated", "value": "db", "effect": "NoSchedule"]])
   #expect(try verdict(.emptyObject, tainted) == refused("node(s) had untolerated taint {dedicated: db}"))
-  #expect(try verdict(tolerating(["key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoSchedule"]), tainted) == "p → n")
+  #expect(
+    try verdict(tolerating(["key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoSchedule"]), tainted) == "p → n")
   #expect(try verdict(tolerating(["key": "dedicated", "value": "web"]), tainted) != "p → n")
   #expect(try verdict(tolerating(["key": "dedicated", "operator": "Exists"]), tainted) == "p → n")
   #expect(try verdict(tolerating(["key": "dedicated", "operator": "Exists", "effect": "NoExecute"]), tainted) != "p → n")
@@ -91,7 +96,10 @@ func cordoned() throws {
     (#"[{"matchExpressions":[{"key":"disk","operator":"Gt","values":["3"]}]}]"#, false),
     (#"[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n"]}]}]"#, true),
     (#"[{"matchFields":[{"key":"metadata.name","operator":"In","values":["m"]}]}]"#, false),
-    (#"[{"matchExpressions":[{"key":"none","operator":"Exists"}]},{"matchExpressions":[{"key":"disk","operator":"Exists"}]}]"#, true),
+    (
+      #"[{"matchExpressions":[{"key":"none","operator":"Exists"}]},{"matchExpressions":[{"key":"disk","operator":"Exists"}]}]"#,
+      true
+    ),
     (#"[{}]"#, false), (#"[{"matchExpressions":[{"key":"disk","operator":"Near"}]}]"#, false),
   ])
 func affinity(text: String, admits: Bool) throws {
@@ -132,7 +140,8 @@ func scores() throws {
     _ = state.decisions()
     return state.node(of: ObjectKey(namespace: "default", name: "p"))
   }
-  #expect(try choice(requests(cpu: "1", memory: "1Gi"), node("a"), node("b"), bound: [("a", requests(cpu: "2", memory: "4Gi"))]) == "b")
+  #expect(
+    try choice(requests(cpu: "1", memory: "1Gi"), node("a"), node("b"), bound: [("a", requests(cpu: "2", memory: "4Gi"))]) == "b")
   let prefersB: Value = [
     "affinity": [
       "nodeAffinity": [
@@ -144,5 +153,8 @@ func scores() throws {
   ]
   #expect(try choice(prefersB, node("a", cpu: "8"), node("b", labels: ["b": ""])) == "b")
   #expect(try choice(.emptyObject, node("a", cpu: "8", taints: [["key": "t", "effect": "PreferNoSchedule"]]), node("b")) == "b")
-  #expect(try choice(requests(cpu: "100m"), owner: "rs", node("a", cpu: "64", memory: "64Gi"), node("b"), bound: [("a", requests(cpu: "100m"))]) == "b")
+  #expect(
+    try choice(
+      requests(cpu: "100m"), owner: "rs", node("a", cpu: "64", memory: "64Gi"), node("b"), bound: [("a", requests(cpu: "100m"))])
+      == "b")
 }

@@ -32,7 +32,9 @@ private struct Cluster {
     var spec = requests(cpu: ["100m", "500m", "1"][pick(3)], memory: ["64Mi", "512Mi"][pick(2)])
     if pick(3) == 0 { spec["nodeSelector"] = ["zone": .string("z\(pick(3))")] }
     if pick(4) == 0 { spec["tolerations"] = [["key": "t", "operator": "Exists"]] }
-    if pick(6) == 0 { spec["containers"].append(["name": "port", "ports": [["containerPort": 1, "hostPort": .int(Int64(8000 + pick(3)))]]]) }
+    if pick(6) == 0 {
+      spec["containers"].append(["name": "port", "ports": [["containerPort": 1, "hostPort": .int(Int64(8000 + pick(3)))]]])
+    }
     let facts = try pod("p\(serial)", spec: spec, owner: pick(2) == 0 ? "rs\(pick(3))" : nil)
     pods[facts.key] = facts
     state.add(facts)
@@ -83,7 +85,9 @@ func simulation(seed: UInt64) throws {
       #expect(reference.exhaustiveBest(facts.shape)?.node == node, "seed \(seed), step \(step)")
       let load = cluster.load(node)
       let allocatable = try #require(cluster.nodes[node]).allocatable
-      #expect(load.cpu <= allocatable.cpu && load.memory <= allocatable.memory && load.pods <= allocatable.pods, "seed \(seed), step \(step)")
+      #expect(
+        load.cpu <= allocatable.cpu && load.memory <= allocatable.memory && load.pods <= allocatable.pods,
+        "seed \(seed), step \(step)")
       if cluster.pick(5) == 0 {
         cluster.state.apply(.bindingFailed(key, uid: uid), now: now)
       } else if cluster.pick(4) > 0 {

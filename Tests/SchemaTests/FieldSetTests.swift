@@ -8,7 +8,8 @@ import Wire
 
   @Test("sets: union, difference, intersection, and JSON both ways")
   func algebra() throws {
-    let a = try #require(try FieldSet(json: Value(json: #"{"f:metadata":{"f:labels":{".":{},"f:a":{}}},"f:spec":{"f:replicas":{}}}"#)))
+    let a = try #require(
+      try FieldSet(json: Value(json: #"{"f:metadata":{"f:labels":{".":{},"f:a":{}}},"f:spec":{"f:replicas":{}}}"#)))
     let b = try #require(try FieldSet(json: Value(json: #"{"f:metadata":{"f:labels":{"f:a":{},"f:b":{}}}}"#)))
     #expect(a.union(b).json.json == #"{"f:metadata":{"f:labels":{".":{},"f:a":{},"f:b":{}}},"f:spec":{"f:replicas":{}}}"#)
     #expect(a.difference(b).json.json == #"{"f:metadata":{"f:labels":{}},"f:spec":{"f:replicas":{}}}"#)
@@ -19,7 +20,8 @@ import Wire
 
   @Test("keys, values and indexes stand in upstream's order")
   func order() throws {
-    let text = #"{"f:b":{},"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{}},"k:{\"containerPort\":443,\"protocol\":\"TCP\"}":{},"v:\"a\"":{},"i:0":{}}"#
+    let text =
+      #"{"f:b":{},"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{}},"k:{\"containerPort\":443,\"protocol\":\"TCP\"}":{},"v:\"a\"":{},"i:0":{}}"#
     #expect(try FieldSet(json: Value(json: text))?.json.json == text)
   }
 
@@ -33,7 +35,8 @@ import Wire
   func create() throws {
     let kind = try #require(table.resource(GroupVersionResource(resource: "pods")))
     var pod = try decoded(
-      #"{"metadata":{"name":"p","namespace":"d","uid":"u","labels":{"run":"p"}},"spec":{"containers":[{"name":"p","image":"nginx","ports":[{"containerPort":80}]}]}}"#, kind)
+      #"{"metadata":{"name":"p","namespace":"d","uid":"u","labels":{"run":"p"}},"spec":{"containers":[{"name":"p","image":"nginx","ports":[{"containerPort":80}]}]}}"#,
+      kind)
     table.updateManagedFields(old: nil, new: &pod, kind: kind, subresource: "", manager: "kubectl-run", now: "2026-01-01T00:00:00Z")
     let entry = pod["metadata"]["managedFields"][0]
     #expect(entry["manager"].string == "kubectl-run" && entry["operation"].string == "Update" && entry["apiVersion"].string == "v1")
@@ -62,7 +65,8 @@ import Wire
     #expect(third["metadata"]["managedFields"] == second["metadata"]["managedFields"])
     var status = second
     status["status"] = ["replicas": 2]
-    table.updateManagedFields(old: second, new: &status, kind: kind, subresource: "status", manager: "k", now: "2026-01-01T00:03:00Z")
+    table.updateManagedFields(
+      old: second, new: &status, kind: kind, subresource: "status", manager: "k", now: "2026-01-01T00:03:00Z")
     let last = status["metadata"]["managedFields"].array?.last
     #expect(last?["subresource"].string == "status" && last?["fieldsV1"].json == #"{"f:status":{"f:replicas":{}}}"#)
   }

@@ -24,7 +24,10 @@ import Wire
   func maps() throws {
     let kind = try #require(table.resource(GroupVersionResource(resource: "configmaps")))
     let make = { (reversed: Bool) -> Value in
-      ["metadata": ["name": "c", "namespace": "d", "resourceVersion": "1"], "data": Self.map(50_000, reversed: reversed), "immutable": true]
+      [
+        "metadata": ["name": "c", "namespace": "d", "resourceVersion": "1"], "data": Self.map(50_000, reversed: reversed),
+        "immutable": true,
+      ]
     }
     let (old, new) = (make(false), make(true))
     within(.seconds(3), "equal") { #expect(old == new) }
@@ -53,7 +56,9 @@ import Wire
     let mounts = (0..<10_000).map { ["name": "v\($0)", "mountPath": "/m\($0)"] as Value }
     let env = (0..<10_000).map { ["name": "E\($0)", "value": "x"] as Value }
     let container: Value = ["name": "c", "image": "i", "volumeMounts": .array(mounts), "env": .array(env)]
-    var pod: Value = ["metadata": ["name": "p", "namespace": "d"], "spec": ["containers": [container], "volumes": .array(volumes)]]
+    var pod: Value = [
+      "metadata": ["name": "p", "namespace": "d"], "spec": ["containers": [container], "volumes": .array(volumes)],
+    ]
     table.applyDefaults(&pod, kind: kind)
     within(.seconds(5), "validate") { #expect(table.validate(pod, old: nil, kind: kind, operation: .create).isEmpty) }
     try within(.seconds(5), "strategic merge") {

@@ -23,7 +23,8 @@ import Wire
   }
 
   static func write(_ bytes: [UInt8], _ name: String) {
-    guard let directory = getenv("GANTRY_OPENAPI_DUMP").map({ String(cString: $0) }), let file = fopen("\(directory)/\(name)", "w") else { return }
+    guard let directory = getenv("GANTRY_OPENAPI_DUMP").map({ String(cString: $0) }), let file = fopen("\(directory)/\(name)", "w")
+    else { return }
     fwrite(bytes, 1, bytes.count, file)
     fclose(file)
   }

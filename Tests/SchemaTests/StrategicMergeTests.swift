@@ -10,13 +10,17 @@ import Wire
     try table.strategicMerge(Value(json: patch), into: Value(json: object), type: #require(table.type(named: type)))
   }
 
-  let deployment = #"{"spec":{"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}},"template":{"spec":{"containers":[{"name":"a","image":"x:1","ports":[{"containerPort":80,"protocol":"TCP"}]},{"name":"b","image":"y"}],"tolerations":[{"key":"k"}]}}}}"#
+  let deployment =
+    #"{"spec":{"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}},"template":{"spec":{"containers":[{"name":"a","image":"x:1","ports":[{"containerPort":80,"protocol":"TCP"}]},{"name":"b","image":"y"}],"tolerations":[{"key":"k"}]}}}}"#
 
   @Test("containers merge by name, the rest of a container stays")
   func byKey() throws {
-    let result = try merged(deployment, #"{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"x:2"},{"name":"c","image":"z"}]}}}}"#)
+    let result = try merged(
+      deployment, #"{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"x:2"},{"name":"c","image":"z"}]}}}}"#)
     let containers = result["spec"]["template"]["spec"]["containers"]
-    #expect(containers.array?.map { $0["name"].string ?? "" } == ["a", "b", "c"] || containers.array?.map { $0["name"].string ?? "" } == ["a", "c", "b"])
+    #expect(
+      containers.array?.map { $0["name"].string ?? "" } == ["a", "b", "c"]
+        || containers.array?.map { $0["name"].string ?? "" } == ["a", "c", "b"])
     #expect(containers[0]["image"].string == "x:2" && containers[0]["ports"][0]["containerPort"].int == 80)
   }
 
@@ -43,7 +47,8 @@ import Wire
   func order() throws {
     let result = try merged(
       deployment,
-      #"{"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"},{"name":"a"}],"containers":[{"name":"c","image":"z"}]}}}}"#)
+      #"{"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"},{"name":"a"}],"containers":[{"name":"c","image":"z"}]}}}}"#
+    )
     let names = result["spec"]["template"]["spec"]["containers"].array?.map { $0["name"].string ?? "" }
     #expect(names == ["c", "a", "b"])
   }

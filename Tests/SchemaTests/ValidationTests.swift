@@ -77,32 +77,61 @@ import Wire
     #expect(found == [], "\(found)")
   }
 
-  @Test("errors in upstream's words", arguments: [
-    (deployment.replacing("replicas: 2", with: "replicas: -1"), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
-    (
-      deployment.replacing("labels: {app: web}", with: "labels: {app: other}"),
-      #"spec.template.metadata.labels: Invalid value: {"app":"other"}: `selector` does not match template `labels`"#
-    ),
-    (
-      deployment.replacing("name: web}", with: "name: Web}"),
-      #"metadata.name: Invalid value: "Web": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"#
-    ),
-    (deployment.replacing("image: nginx, ", with: ""), "spec.template.spec.containers[0].image: Required value"),
-    (
-      deployment.replacing("cpu: 100m", with: "cpu: 2"),
-      #"spec.template.spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#
-    ),
-    (deployment.replacing("containerPort: 80", with: "containerPort: 80000"), "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 80000: must be between 1 and 65535, inclusive"),
-    (pod.replacing("volumes: [{name: data", with: "volumes: [{name: other"), #"spec.containers[0].volumeMounts[0].name: Not found: "data""#),
-    (pod.replacing("env: [{name: A", with: "env: [{name: ''"), "spec.containers[0].env[0].name: Required value"),
-    (pod.replacing("spec:", with: "spec:\n  restartPolicy: Sometimes"), #"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#),
-    (service.replacing("port: 80", with: "port: 0"), "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"),
-    (service.replacing("name: s}", with: "name: 1s}"), #"metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"#),
-    (service.replacing("selector: {a: b}", with: "selector: {a: b}, type: Bogus"), #"spec.type: Unsupported value: "Bogus": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort""#),
-    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {'a/b': x}", #"data[a/b]: Invalid value: "a/b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"#),
-    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: '-'}}", #"metadata.labels: Invalid value: "-": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#),
-    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {}", "metadata.name: Required value: name or generateName is required"),
-  ])
+  @Test(
+    "errors in upstream's words",
+    arguments: [
+      (
+        deployment.replacing("replicas: 2", with: "replicas: -1"),
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0"
+      ),
+      (
+        deployment.replacing("labels: {app: web}", with: "labels: {app: other}"),
+        #"spec.template.metadata.labels: Invalid value: {"app":"other"}: `selector` does not match template `labels`"#
+      ),
+      (
+        deployment.replacing("name: web}", with: "name: Web}"),
+        #"metadata.name: Invalid value: "Web": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"#
+      ),
+      (deployment.replacing("image: nginx, ", with: ""), "spec.template.spec.containers[0].image: Required value"),
+      (
+        deployment.replacing("cpu: 100m", with: "cpu: 2"),
+        #"spec.template.spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#
+      ),
+      (
+        deployment.replacing("containerPort: 80", with: "containerPort: 80000"),
+        "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 80000: must be between 1 and 65535, inclusive"
+      ),
+      (
+        pod.replacing("volumes: [{name: data", with: "volumes: [{name: other"),
+        #"spec.containers[0].volumeMounts[0].name: Not found: "data""#
+      ),
+      (pod.replacing("env: [{name: A", with: "env: [{name: ''"), "spec.containers[0].env[0].name: Required value"),
+      (
+        pod.replacing("spec:", with: "spec:\n  restartPolicy: Sometimes"),
+        #"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#
+      ),
+      (
+        service.replacing("port: 80", with: "port: 0"),
+        "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"
+      ),
+      (
+        service.replacing("name: s}", with: "name: 1s}"),
+        #"metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"#
+      ),
+      (
+        service.replacing("selector: {a: b}", with: "selector: {a: b}, type: Bogus"),
+        #"spec.type: Unsupported value: "Bogus": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort""#
+      ),
+      (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {'a/b': x}",
+        #"data[a/b]: Invalid value: "a/b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"#
+      ),
+      (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: '-'}}",
+        #"metadata.labels: Invalid value: "-": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#
+      ),
+      ("apiVersion: v1\nkind: ConfigMap\nmetadata: {}", "metadata.name: Required value: name or generateName is required"),
+    ])
   func refused(yaml: String, error: String) throws {
     let found = try errors(yaml)
     #expect(found.contains(error), "\(found)")
@@ -116,8 +145,11 @@ import Wire
     let selector = try errors(
       from: Self.deployment,
       to: Self.deployment.replacing("{app: web}", with: "{app: w2}"))
-    #expect(selector.contains { $0.hasPrefix("spec.selector: Invalid value: ") && $0.hasSuffix(": field is immutable") }, "\(selector)")
-    let image = try errors(from: Self.pod.replacing("image: nginx", with: "image: \"nginx:1\""), to: Self.pod.replacing("image: nginx", with: "image: \"nginx:2\""))
+    #expect(
+      selector.contains { $0.hasPrefix("spec.selector: Invalid value: ") && $0.hasSuffix(": field is immutable") }, "\(selector)")
+    let image = try errors(
+      from: Self.pod.replacing("image: nginx", with: "image: \"nginx:1\""),
+      to: Self.pod.replacing("image: nginx", with: "image: \"nginx:2\""))
     #expect(image == [], "\(image)")
     let pod = try errors(from: Self.pod, to: Self.pod.replacing("mountPath: /data", with: "mountPath: /d2"))
     #expect(pod.contains { $0.hasPrefix("spec: Forbidden: pod updates may not change fields other than") }, "\(pod)")
@@ -131,14 +163,19 @@ import Wire
     let handle = try #require(opendir(directory))
     defer { closedir(handle) }
     while let entry = readdir(handle) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
       guard name.hasSuffix(".yaml"), let file = fopen("\(directory)/\(name)", "r") else { continue }
       var bytes = [UInt8](repeating: 0, count: 1 << 20)
       bytes.removeSubrange(fread(&bytes, 1, bytes.count, file)...)
       fclose(file)
       for document in (try? YAML.documents(bytes)) ?? [] {
         let parts = (document.value["apiVersion"].string ?? "").split(separator: "/").map(String.init)
-        guard let kind = table.kind(group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: document.value["kind"].string ?? "") else { continue }
+        guard
+          let kind = table.kind(
+            group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: document.value["kind"].string ?? "")
+        else { continue }
         guard var value = try? table.decode(document.value.jsonBytes, encoding: .json, type: kind.type).value else { continue }
         if kind.isNamespaced, value["metadata"]["namespace"].isNull { value["metadata"]["namespace"] = "default" }
         table.applyDefaults(&value, kind: kind)

@@ -61,9 +61,12 @@ import Wire
     _ = try? EncodedObject(bytes: bytes, revision: 1)
   }
 
-  @Test("what the grammar refuses", arguments: [
-    "", "{", "[1,]", "{\"a\":}", "{\"a\" 1}", "01", "1.", "1e", "+1", "nul", "\"\\x\"", "\"\u{1}\"", "\"\\u12\"", "[1]]", "{a:1}", "'a'", "-", "\"a",
-  ])
+  @Test(
+    "what the grammar refuses",
+    arguments: [
+      "", "{", "[1,]", "{\"a\":}", "{\"a\" 1}", "01", "1.", "1e", "+1", "nul", "\"\\x\"", "\"\u{1}\"", "\"\\u12\"", "[1]]", "{a:1}",
+      "'a'", "-", "\"a",
+    ])
   func refused(text: String) {
     #expect(throws: JSONError.self) { try Value(json: text) }
   }
@@ -88,6 +91,7 @@ import Wire
     object.write(apiVersion: "v1", kind: "Pod", into: &out)
     #expect(
       String(decoding: out, as: UTF8.self)
-        == #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b","uid":"u","resourceVersion":"7","creationTimestamp":"t"},"spec":{}}"#)
+        == #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b","uid":"u","resourceVersion":"7","creationTimestamp":"t"},"spec":{}}"#
+    )
   }
 }

@@ -54,7 +54,9 @@ enum NodeAdmission {
       )
     }
     if !hostPorts(plan).isDisjoint(with: usedPorts) {
-      return ("NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+      return (
+        "NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+      )
     }
     let spec = plan.object["spec"]
     if let system = spec["os"]["name"].string, system != "linux" {

@@ -130,7 +130,8 @@ struct NodeReporter: Sendable {
       let before = old.first { $0["type"].string == type }
       let since = before?["status"].string == text ? before?["lastTransitionTime"].string ?? now.text : now.text
       return [
-        "type": .string(type), "status": .string(text), "lastHeartbeatTime": .string(now.text), "lastTransitionTime": .string(since),
+        "type": .string(type), "status": .string(text), "lastHeartbeatTime": .string(now.text),
+        "lastTransitionTime": .string(since),
         "reason": .string(reason), "message": .string(message),
       ]
     }
@@ -149,7 +150,9 @@ struct NodeReporter: Sendable {
     let names = Set(own.compactMap { $0["type"].string })
     var system = utsname()
     uname(&system)
-    let kernel = withUnsafePointer(to: &system.release) { $0.withMemoryRebound(to: CChar.self, capacity: 65) { String(cString: $0) } }
+    let kernel = withUnsafePointer(to: &system.release) {
+      $0.withMemoryRebound(to: CChar.self, capacity: 65) { String(cString: $0) }
+    }
     func line(_ path: String) -> String { (Files.text(path) ?? "").split(separator: "\n").first.map(String.init) ?? "" }
     let release = (Files.text("/etc/os-release") ?? "").split(separator: "\n").first { $0.hasPrefix("PRETTY_NAME=") }
     let image = release.map { String($0.dropFirst(12)).filter { $0 != "\"" } } ?? "Linux"
@@ -171,7 +174,8 @@ struct NodeReporter: Sendable {
         "machineID": .string(line("/etc/machine-id")), "systemUUID": .string(line("/sys/class/dmi/id/product_uuid")),
         "bootID": .string(line("/proc/sys/kernel/random/boot_id")), "kernelVersion": .string(kernel), "osImage": .string(image),
         "containerRuntimeVersion": .string("containerd://\(version?["runtime_version"].string ?? "unknown")"),
-        "kubeletVersion": .string(configuration.version), "kubeProxyVersion": .string(configuration.version), "operatingSystem": "linux",
+        "kubeletVersion": .string(configuration.version), "kubeProxyVersion": .string(configuration.version),
+        "operatingSystem": "linux",
         "architecture": .string(Self.architecture()),
       ], "images": .array(images),
     ]
@@ -196,7 +200,8 @@ struct NodeReporter: Sendable {
       let time: Value = .string(RFC3339.micro(WallTime.now()))
       do throws(APIError) {
         _ = try await client.patch(
-          .leases, key, subresource: nil, Patch(.merge, ["spec": ["holderIdentity": .string(configuration.nodeName), "renewTime": time]]),
+          .leases, key, subresource: nil,
+          Patch(.merge, ["spec": ["holderIdentity": .string(configuration.nodeName), "renewTime": time]]),
           WriteOptions(fieldManager: "kubelet"))
       } catch {
         if error.reason == .notFound {

@@ -24,7 +24,8 @@ enum Cgroups {
     var memory: Int64? = 0
     for container in main {
       let limits = container.spec["resources"]["limits"]
-      requests += Quantities.milli(container.spec["resources"]["requests"]["cpu"].string) ?? Quantities.milli(limits["cpu"].string) ?? 0
+      requests +=
+        Quantities.milli(container.spec["resources"]["requests"]["cpu"].string) ?? Quantities.milli(limits["cpu"].string) ?? 0
       if let limit = Quantities.milli(limits["cpu"].string), let sum = quota { quota = sum + limit } else { quota = nil }
       if let limit = Quantities.units(limits["memory"].string), let sum = memory { memory = sum &+ limit } else { memory = nil }
     }

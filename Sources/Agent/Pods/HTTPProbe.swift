@@ -28,7 +28,9 @@ enum HTTPProbe {
       }
     let connecting = ClientBootstrap(group: loop).connectTimeout(.milliseconds(milliseconds)).channelInitializer { channel in
       channel.eventLoop.makeCompletedFuture {
-        if let context { try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil)) }
+        if let context {
+          try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
+        }
         try channel.pipeline.syncOperations.addHTTPClientHandlers()
         try channel.pipeline.syncOperations.addHandler(Reader(answer))
       }

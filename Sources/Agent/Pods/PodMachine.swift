@@ -215,7 +215,8 @@ package struct PodMachine: Sendable {
       if !isTerminating {
         effects.append(
           .tell(
-            warning: false, reason: "SandboxChanged", message: "Pod sandbox changed, it will be killed and re-created.", container: nil))
+            warning: false, reason: "SandboxChanged", message: "Pod sandbox changed, it will be killed and re-created.",
+            container: nil))
       }
       sandbox = .stopping(id: id)
       effects.append(.stopSandbox(id: id))
@@ -285,7 +286,8 @@ package struct PodMachine: Sendable {
   private mutating func probed(
     _ name: String, _ id: String, _ kind: ProbePlan.Kind, _ succeeded: Bool, _ message: String, _ effects: inout [Effect]
   ) {
-    guard let i = index(name), case .running(var running) = containers[i].state, running.id == id, let probe = containers[i].plan.probes[kind]
+    guard let i = index(name), case .running(var running) = containers[i].state, running.id == id,
+      let probe = containers[i].plan.probes[kind]
     else { return }
     // Before the startup probe has succeeded the others do not count.
     guard kind == .startup ? !running.isStarted : running.isStarted else { return }
@@ -317,7 +319,8 @@ package struct PodMachine: Sendable {
       effects.append(
         .tell(
           warning: false, reason: "Killing",
-          message: "Container \(name) failed \(word) probe, \(containers[i].plan.restart == .never ? "will be killed" : "will be restarted")",
+          message:
+            "Container \(name) failed \(word) probe, \(containers[i].plan.restart == .never ? "will be killed" : "will be restarted")",
           container: name))
       stop(i, running, grace: probe.grace ?? plan.grace, why: word, &effects)
     }
@@ -370,7 +373,10 @@ package struct PodMachine: Sendable {
       for i in containers.indices {
         if let id = containers[i].runningID, case let running? = runningState(i) {
           containers[i].state = .exited(
-            Exit(id: id, code: 137, reason: "ContainerStatusUnknown", message: "The container could not be located when the pod was terminated", startedAt: running.startedAt, finishedAt: now))
+            Exit(
+              id: id, code: 137, reason: "ContainerStatusUnknown",
+              message: "The container could not be located when the pod was terminated", startedAt: running.startedAt,
+              finishedAt: now))
         }
       }
       if let notBefore = sandboxNotBefore, now < notBefore { return wake(at: notBefore) }
@@ -418,7 +424,9 @@ package struct PodMachine: Sendable {
           let text = "Back-off pulling image \"\(containers[i].plan.image)\": ErrImagePull: \(message)"
           containers[i].state = .waiting(reason: "ImagePullBackOff", message: text)
           effects.append(
-            .tell(warning: false, reason: "BackOff", message: "Back-off pulling image \"\(containers[i].plan.image)\"", container: name))
+            .tell(
+              warning: false, reason: "BackOff", message: "Back-off pulling image \"\(containers[i].plan.image)\"", container: name)
+          )
           effects.append(.tell(warning: true, reason: "Failed", message: "Error: ImagePullBackOff", container: name))
         }
         return
@@ -475,7 +483,9 @@ package struct PodMachine: Sendable {
       switch containers[i].state {
       case .running(let running):
         effects.append(
-          .tell(warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)", container: containers[i].plan.name))
+          .tell(
+            warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)",
+            container: containers[i].plan.name))
         stop(i, running, grace: plan.grace, why: "ended", &effects)
         isBusy = true
       case .stopping, .starting: isBusy = true
@@ -487,7 +497,9 @@ package struct PodMachine: Sendable {
       switch containers[i].state {
       case .running(let running):
         effects.append(
-          .tell(warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)", container: containers[i].plan.name))
+          .tell(
+            warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)",
+            container: containers[i].plan.name))
         stop(i, running, grace: plan.grace, why: "ended", &effects)
         return
       case .stopping, .starting: return

@@ -93,7 +93,8 @@ package struct PodPlan: Sendable {
         probes: isInit && !sidecar ? [:] : probes, spec: spec)
     }
     containers =
-      (spec["initContainers"].array ?? []).map { plan($0, isInit: true) } + (spec["containers"].array ?? []).map { plan($0, isInit: false) }
+      (spec["initContainers"].array ?? []).map { plan($0, isInit: true) }
+      + (spec["containers"].array ?? []).map { plan($0, isInit: false) }
   }
 
   package var qosClass: String {

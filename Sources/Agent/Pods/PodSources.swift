@@ -9,7 +9,9 @@ struct PodSources: Sendable {
     try await object(.configMaps, namespace, name)
   }
 
-  func secret(_ namespace: String, _ name: String) async throws(AgentFailure) -> Value? { try await object(.secrets, namespace, name) }
+  func secret(_ namespace: String, _ name: String) async throws(AgentFailure) -> Value? {
+    try await object(.secrets, namespace, name)
+  }
 
   private func object(_ resource: GroupVersionResource, _ namespace: String, _ name: String) async throws(AgentFailure) -> Value? {
     do throws(APIError) {
@@ -33,16 +35,21 @@ struct PodSources: Sendable {
   /// The variables of services, as upstream makes them (`WEB_SERVICE_HOST`, `WEB_PORT_80_TCP_ADDR`, …).
   func serviceVariables(_ namespace: String, all: Bool) async -> [(String, String)] {
     var services: [Value] = []
-    if namespace != "default", let kubernetes = try? await client.get(.services, ObjectKey(namespace: "default", name: "kubernetes")) {
+    if namespace != "default",
+      let kubernetes = try? await client.get(.services, ObjectKey(namespace: "default", name: "kubernetes"))
+    {
       services.append(kubernetes.value)
     }
     if let list = try? await client.list(.services, namespace: namespace, ListOptions()) {
-      services += list.items.map(\.value).filter { all || (namespace == "default" && $0["metadata"]["name"].string == "kubernetes") }
+      services += list.items.map(\.value).filter {
+        all || (namespace == "default" && $0["metadata"]["name"].string == "kubernetes")
+      }
     }
     var variables: [(String, String)] = []
     for service in services {
       let spec = service["spec"]
-      guard let address = spec["clusterIP"].string, !address.isEmpty, address != "None", let name = service["metadata"]["name"].string
+      guard let address = spec["clusterIP"].string, !address.isEmpty, address != "None",
+        let name = service["metadata"]["name"].string
       else { continue }
       let prefix = name.uppercased().replacing("-", with: "_")
       let ports = spec["ports"].array ?? []
@@ -86,7 +93,10 @@ struct PodSources: Sendable {
         if host == "index.docker.io" || host == "registry-1.docker.io" { host = "docker.io" }
         guard host == registry else { continue }
         var auth: Value = [:]
-        for (from, to) in [("username", "username"), ("password", "password"), ("auth", "auth"), ("identitytoken", "identity_token"), ("registrytoken", "registry_token")] {
+        for (from, to) in [
+          ("username", "username"), ("password", "password"), ("auth", "auth"), ("identitytoken", "identity_token"),
+          ("registrytoken", "registry_token"),
+        ] {
           if let text = member.value[from].string { auth[to] = .string(text) }
         }
         return auth

@@ -93,7 +93,8 @@ extension PodMachine {
     var id = container.last?.id ?? ""
     var isStarted = false
     func waiting(_ reason: String, _ message: String) -> Value {
-      message.isEmpty ? ["waiting": ["reason": .string(reason)]] : ["waiting": ["reason": .string(reason), "message": .string(message)]]
+      message.isEmpty
+        ? ["waiting": ["reason": .string(reason)]] : ["waiting": ["reason": .string(reason), "message": .string(message)]]
     }
     switch container.state {
     case .waiting(let reason, let message), .starting(let reason, let message): report["state"] = waiting(reason, message)
@@ -153,7 +154,9 @@ extension PodMachine {
     var podReady = containersReady
     let current = plan.object["status"]["conditions"].array ?? []
     if podReady.0 {
-      let missing = plan.readinessGates.filter { gate in !current.contains { $0["type"].string == gate && $0["status"].string == "True" } }
+      let missing = plan.readinessGates.filter { gate in
+        !current.contains { $0["type"].string == gate && $0["status"].string == "True" }
+      }
       if let gate = missing.first {
         let exists = current.contains { $0["type"].string == gate }
         podReady = (

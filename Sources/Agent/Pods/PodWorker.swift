@@ -65,7 +65,8 @@ actor PodWorker {
       if isReady {
         let status = try? await node.cri.call("PodSandboxStatus", ["pod_sandbox_id": .string(id)])
         machine.adopt(
-          sandboxID: id, attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0), addresses: Self.addresses(status ?? .null))
+          sandboxID: id, attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0), addresses: Self.addresses(status ?? .null)
+        )
         volumePaths = (try? await volumes.prepare(addresses: machine.addresses)) ?? [:]
         startRefreshing()
       }
@@ -226,7 +227,11 @@ actor PodWorker {
       let status = try await node.cri.call("PodSandboxStatus", ["pod_sandbox_id": .string(id)])
       let addresses = plan.isHostNetwork ? [] : Self.addresses(status)
       try Files.replace(
-        Array(RuntimeConfiguration.hostsFile(plan, addresses: plan.isHostNetwork ? [node.configuration.nodeAddress] : addresses, domain: node.configuration.clusterDomain).utf8),
+        Array(
+          RuntimeConfiguration.hostsFile(
+            plan, addresses: plan.isHostNetwork ? [node.configuration.nodeAddress] : addresses,
+            domain: node.configuration.clusterDomain
+          ).utf8),
         at: "\(volumes.podDirectory)/etc-hosts", mode: 0o644)
       Cgroups.apply(plan, node.configuration)
       handle(.sandboxCreated(id: id, addresses: addresses))
@@ -274,7 +279,9 @@ actor PodWorker {
 
   private func startContainer(_ name: String, _ attempt: Int) async {
     let plan = machine.plan
-    guard let container = plan.containers.first(where: { $0.name == name }), case .ready(let sandboxID, let addresses) = machine.sandbox else {
+    guard let container = plan.containers.first(where: { $0.name == name }),
+      case .ready(let sandboxID, let addresses) = machine.sandbox
+    else {
       return handle(.startFailed(container: name, reason: "CreateContainerError", message: "the pod has no sandbox"))
     }
     do throws(StartFailure) {
@@ -282,9 +289,10 @@ actor PodWorker {
       let image: Value
       do throws(ImagePuller.Failure) {
         image = try await node.images.ensure(
-          container, plan: plan, sandbox: sandboxConfig, sources: node.sources) { [self] warning, reason, message in
-            await self.tell(warning, reason, message, name)
-          }
+          container, plan: plan, sandbox: sandboxConfig, sources: node.sources
+        ) { [self] warning, reason, message in
+          await self.tell(warning, reason, message, name)
+        }
       } catch {
         throw StartFailure(reason: error.reason, message: error.message)
       }
@@ -327,7 +335,8 @@ actor PodWorker {
   ) async throws(AgentFailure) -> Value {
     let spec = container.spec
     let variables = try await ContainerEnvironment.variables(
-      plan, spec, sources: node.sources, addresses: addresses, hostAddress: node.configuration.nodeAddress, allocatable: node.allocatable)
+      plan, spec, sources: node.sources, addresses: addresses, hostAddress: node.configuration.nodeAddress,
+      allocatable: node.allocatable)
     let known = Dictionary(variables, uniquingKeysWith: { $1 })
     let podDirectory = volumes.podDirectory
     var mounts: [Value] = []
@@ -487,7 +496,8 @@ actor PodWorker {
     }
     return PodMachine.Exit(
       id: status["id"].string ?? "", code: code, reason: reason, message: message,
-      startedAt: Moment(nanoseconds: status["started_at"].int ?? 0), finishedAt: Moment(nanoseconds: status["finished_at"].int ?? 0))
+      startedAt: Moment(nanoseconds: status["started_at"].int ?? 0), finishedAt: Moment(nanoseconds: status["finished_at"].int ?? 0)
+    )
   }
 
   // MARK: Probes
@@ -508,7 +518,8 @@ actor PodWorker {
     let addresses = machine.plan.isHostNetwork ? ["127.0.0.1"] : machine.addresses
     for (name, entry) in wanted where probes[name] == nil {
       let (container, running, kind, probe) = entry
-      let prober = Prober(cri: node.cri, container: container.spec, containerID: running.id, address: addresses.first ?? "127.0.0.1")
+      let prober = Prober(
+        cri: node.cri, container: container.spec, containerID: running.id, address: addresses.first ?? "127.0.0.1")
       probes[name] = Task { [weak self] in
         let age = Moment.now() - running.startedAt
         if probe.initialDelay > age { try? await Task.sleep(for: .seconds(probe.initialDelay - age)) }
@@ -601,7 +612,8 @@ enum PodCleanup {
     if let plan {
       Files.remove(RuntimeConfiguration.logDirectory(plan, node.configuration))
       Cgroups.remove(plan, node.configuration)
-      for name in Files.entries(node.configuration.containerLogDirectory) where name.hasPrefix("\(plan.key.name)_\(plan.key.namespace)_") {
+      for name in Files.entries(node.configuration.containerLogDirectory)
+      where name.hasPrefix("\(plan.key.name)_\(plan.key.namespace)_") {
         // Only links that lead nowhere any more: another pod may have had the name before.
         if access("\(node.configuration.containerLogDirectory)/\(name)", F_OK) != 0 {
           unlink("\(node.configuration.containerLogDirectory)/\(name)")

@@ -117,7 +117,11 @@ enum RuntimeConfiguration {
   static func seccomp(_ profile: Value) -> Value {
     switch profile["type"].string {
     case "Unconfined": ["profile_type": "Unconfined"]
-    case "Localhost": ["profile_type": "Localhost", "localhost_ref": .string("/var/lib/kubelet/seccomp/\(profile["localhostProfile"].string ?? "")")]
+    case "Localhost":
+      [
+        "profile_type": "Localhost",
+        "localhost_ref": .string("/var/lib/kubelet/seccomp/\(profile["localhostProfile"].string ?? "")"),
+      ]
     case "RuntimeDefault": ["profile_type": "RuntimeDefault"]
     default: ["profile_type": "Unconfined"]
     }
@@ -142,7 +146,8 @@ enum RuntimeConfiguration {
         for port in container.spec["ports"].array ?? [] {
           guard let hostPort = port["hostPort"].int, hostPort > 0 else { continue }
           ports.append([
-            "protocol": .string(port["protocol"].string ?? "TCP"), "container_port": port["containerPort"], "host_port": .int(hostPort),
+            "protocol": .string(port["protocol"].string ?? "TCP"), "container_port": port["containerPort"],
+            "host_port": .int(hostPort),
             "host_ip": .string(port["hostIP"].string ?? ""),
           ])
         }
@@ -150,11 +155,17 @@ enum RuntimeConfiguration {
     }
     return [
       "metadata": [
-        "name": .string(plan.key.name), "uid": .string(plan.uid), "namespace": .string(plan.key.namespace), "attempt": .int(Int64(attempt)),
+        "name": .string(plan.key.name), "uid": .string(plan.uid), "namespace": .string(plan.key.namespace),
+        "attempt": .int(Int64(attempt)),
       ],
       // A sandbox on the host's network keeps the host's name.
-      "hostname": plan.isHostNetwork ? "" : .string(spec["setHostnameAsFQDN"].bool == true ? fullName(plan, domain: configuration.clusterDomain) ?? hostname(plan) : hostname(plan)),
-      "log_directory": .string(logDirectory(plan, configuration)), "dns_config": dns(plan, configuration, hostResolver: hostResolver),
+      "hostname": plan.isHostNetwork
+        ? ""
+        : .string(
+          spec["setHostnameAsFQDN"].bool == true
+            ? fullName(plan, domain: configuration.clusterDomain) ?? hostname(plan) : hostname(plan)),
+      "log_directory": .string(logDirectory(plan, configuration)),
+      "dns_config": dns(plan, configuration, hostResolver: hostResolver),
       "port_mappings": .array(ports), "labels": labels(plan),
       "annotations": ["io.kubernetes.pod.terminationGracePeriod": .string("\(plan.grace)")],
       "linux": ["cgroup_parent": .string(cgroupParent(plan, configuration)), "security_context": security, "sysctls": sysctls],
@@ -194,7 +205,9 @@ enum RuntimeConfiguration {
 
   /// - Parameter imageUser: the user that the image runs as: number or name; for `runAsNonRoot`.
   /// - Throws: what upstream shows with `CreateContainerConfigError`.
-  static func security(_ plan: PodPlan, _ container: ContainerPlan, imageUID: Int64?, imageUserName: String) throws(AgentFailure) -> Value {
+  static func security(_ plan: PodPlan, _ container: ContainerPlan, imageUID: Int64?, imageUserName: String) throws(AgentFailure)
+    -> Value
+  {
     let pod = plan.object["spec"]["securityContext"]
     let own = container.spec["securityContext"]
     func pick(_ name: String) -> Value { own[name].isNull ? pod[name] : own[name] }
@@ -203,14 +216,17 @@ enum RuntimeConfiguration {
       if let user {
         guard user != 0 else {
           throw AgentFailure(
-            "container's runAsUser breaks non-root policy (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))")
+            "container's runAsUser breaks non-root policy (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))"
+          )
         }
       } else if !imageUserName.isEmpty {
         throw AgentFailure(
-          "container has runAsNonRoot and image has non-numeric user (\(imageUserName)), cannot verify user is non-root (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))")
+          "container has runAsNonRoot and image has non-numeric user (\(imageUserName)), cannot verify user is non-root (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))"
+        )
       } else if (imageUID ?? 0) == 0 {
         throw AgentFailure(
-          "container has runAsNonRoot and image will run as root (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))")
+          "container has runAsNonRoot and image will run as root (pod: \"\(plan.key.name)_\(plan.key.namespace)(\(plan.uid))\", container: \(container.name))"
+        )
       }
     }
     let privileged = own["privileged"].bool ?? false
@@ -246,7 +262,8 @@ enum RuntimeConfiguration {
       security["readonly_paths"] = .array(readOnly.map { .string($0) })
     }
     let profile = pick("seccompProfile")
-    security["seccomp"] = privileged ? ["profile_type": "Unconfined"] : profile.isNull ? ["profile_type": "Unconfined"] : seccomp(profile)
+    security["seccomp"] =
+      privileged ? ["profile_type": "Unconfined"] : profile.isNull ? ["profile_type": "Unconfined"] : seccomp(profile)
     return security
   }
 }

@@ -57,10 +57,12 @@ actor ImagePuller {
     switch result {
     case .failure(let error):
       await tell(true, "Failed", "Failed to pull image \"\(image)\": \(error.message)")
-      let isInvalid = error.message.contains("failed to parse image reference") || error.message.contains("invalid reference format")
+      let isInvalid =
+        error.message.contains("failed to parse image reference") || error.message.contains("invalid reference format")
       throw Failure(
         reason: isInvalid ? "InvalidImageName" : "ErrImagePull",
-        message: isInvalid ? "Failed to apply default image tag \"\(image)\": couldn't parse image name: invalid reference format" : error.message)
+        message: isInvalid
+          ? "Failed to apply default image tag \"\(image)\": couldn't parse image name: invalid reference format" : error.message)
     case .success(let reference):
       guard let found = await status(reference.isEmpty ? tagged : reference) else {
         throw Failure(reason: "ErrImagePull", message: "the image \"\(image)\" was pulled and is gone")
@@ -69,7 +71,8 @@ actor ImagePuller {
       let size = found["size"].int ?? 0
       let took = seconds < 1 ? "\(Int(seconds * 1000))ms" : "\((seconds * 1000).rounded() / 1000)s"
       await tell(
-        false, "Pulled", "Successfully pulled image \"\(image)\" in \(took) (\(took) including waiting). Image size: \(size) bytes.")
+        false, "Pulled", "Successfully pulled image \"\(image)\" in \(took) (\(took) including waiting). Image size: \(size) bytes."
+      )
       return found
     }
   }

@@ -89,7 +89,8 @@ package actor ManagedContainerd {
   /// The process that the pid file names, if it is a containerd of this directory.
   private var runningProcess: pid_t? {
     guard let text = Files.text("\(directory)/containerd.pid"), let pid = pid_t(text.prefix { $0.isNumber }), pid > 1,
-      let command = Files.read("/proc/\(pid)/cmdline"), String(decoding: command, as: UTF8.self).contains("\(directory)/config.toml")
+      let command = Files.read("/proc/\(pid)/cmdline"),
+      String(decoding: command, as: UTF8.self).contains("\(directory)/config.toml")
     else { return nil }
     return pid
   }
@@ -109,7 +110,9 @@ package actor ManagedContainerd {
   private func importPauseImage() async throws {
     let status = try await cri.call("ImageStatus", ["image": ["image": .string(PauseImage.name)]])
     if status["image"]["id"].string != nil { return }
-    guard let ctr = Command.find("ctr") else { throw AgentFailure("ctr is not installed: it comes with containerd (apt-get install containerd)") }
+    guard let ctr = Command.find("ctr") else {
+      throw AgentFailure("ctr is not installed: it comes with containerd (apt-get install containerd)")
+    }
     let file = "\(directory)/pause.tar"
     try Files.replace(PauseImage.archive, at: file)
     defer { unlink(file) }

@@ -38,7 +38,9 @@ enum PauseImage {
   /// A static ELF executable with one segment.
   static var program: [UInt8] {
     var bytes: [UInt8] = []
-    func put(_ value: UInt64, _ width: Int) { for i in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * i))) } }
+    func put(_ value: UInt64, _ width: Int) {
+      for i in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * i))) }
+    }
     let code = code
     let base: UInt64 = 0x400000
     bytes += [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]

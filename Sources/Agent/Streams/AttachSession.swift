@@ -20,18 +20,20 @@ enum AttachSession {
         ])
       let url = answer["url"].string ?? ""
       let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true).map(String.init)
-      guard parts.count == 3, let colon = parts[1].lastIndex(of: ":"), let port = Int(parts[1][parts[1].index(after: colon)...]) else {
+      guard parts.count == 3, let colon = parts[1].lastIndex(of: ":"), let port = Int(parts[1][parts[1].index(after: colon)...])
+      else {
         throw AgentFailure("the runtime's streaming address \(url) cannot be read")
       }
       let host = String(parts[1][..<colon]).filter { $0 != "[" && $0 != "]" }
       let pipe = FramePipe()
       let upgraded = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
-      let channel = try await ClientBootstrap(group: upgraded.futureResult.eventLoop).connectTimeout(.seconds(10)).channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(
-            WebSocketRelay(host: parts[1], path: "/\(parts[2])", pipe: pipe, upgraded: upgraded))
-        }
-      }.connect(host: host, port: port).get()
+      let channel = try await ClientBootstrap(group: upgraded.futureResult.eventLoop).connectTimeout(.seconds(10))
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(
+              WebSocketRelay(host: parts[1], path: "/\(parts[2])", pipe: pipe, upgraded: upgraded))
+          }
+        }.connect(host: host, port: port).get()
       try await upgraded.futureResult.get()
       pipe.onClose { channel.close(promise: nil) }
       Task {
@@ -115,7 +117,9 @@ final class WebSocketRelay: ChannelInboundHandler {
 
   private static func headEnd(_ bytes: [UInt8]) -> Int? {
     guard bytes.count >= 4 else { return nil }
-    for i in 0...(bytes.count - 4) where bytes[i] == 13 && bytes[i + 1] == 10 && bytes[i + 2] == 13 && bytes[i + 3] == 10 { return i + 4 }
+    for i in 0...(bytes.count - 4) where bytes[i] == 13 && bytes[i + 1] == 10 && bytes[i + 2] == 13 && bytes[i + 3] == 10 {
+      return i + 4
+    }
     return nil
   }
 

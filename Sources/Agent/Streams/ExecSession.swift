@@ -112,7 +112,8 @@ struct ExecSession: Sendable {
   static func status(code: Int) -> Value {
     if code == 0 { return ["metadata": .emptyObject, "status": "Success"] }
     return [
-      "metadata": .emptyObject, "status": "Failure", "message": .string("command terminated with non-zero exit code: exit status \(code)"),
+      "metadata": .emptyObject, "status": "Failure",
+      "message": .string("command terminated with non-zero exit code: exit status \(code)"),
       "reason": "NonZeroExitCode", "details": ["causes": [["reason": "ExitCode", "message": .string("\(code)")]]],
     ]
   }
@@ -120,7 +121,8 @@ struct ExecSession: Sendable {
   static func failure(_ message: String) -> Value {
     [
       "metadata": .emptyObject, "status": "Failure",
-      "message": .string("Internal error occurred: error executing command in container: \(message)"), "reason": "InternalError", "code": 500,
+      "message": .string("Internal error occurred: error executing command in container: \(message)"), "reason": "InternalError",
+      "code": 500,
     ]
   }
 

@@ -19,7 +19,9 @@ package final class FramePipe: ByteStream {
 
   // The client's side.
   package func send(_ frame: StreamFrame) async throws { inputContinuation.yield(frame) }
-  package func finish(channel: UInt8) async throws { inputContinuation.yield(StreamFrame(channel: channel, bytes: [], isEnd: true)) }
+  package func finish(channel: UInt8) async throws {
+    inputContinuation.yield(StreamFrame(channel: channel, bytes: [], isEnd: true))
+  }
 
   package func close() {
     let actions = onClose.withLock { state in

@@ -79,7 +79,9 @@ struct PortForward: Sendable {
       self.pipe = pipe
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { pipe.write(channel, Array(unwrapInboundIn(data).readableBytesView)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      pipe.write(channel, Array(unwrapInboundIn(data).readableBytesView))
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
       if let event = event as? ChannelEvent, case .inputClosed = event { context.close(promise: nil) }

@@ -40,7 +40,9 @@ enum AtomicWriter {
     }
     let wanted = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
     for entry in wanted where !Files.exists("\(directory)/\(entry)") { symlink("..data/\(entry)", "\(directory)/\(entry)") }
-    for entry in Files.entries(directory) where !entry.hasPrefix("..") && !wanted.contains(entry) { unlink("\(directory)/\(entry)") }
+    for entry in Files.entries(directory) where !entry.hasPrefix("..") && !wanted.contains(entry) {
+      unlink("\(directory)/\(entry)")
+    }
     if let old, old != name, old.hasPrefix(".."), !old.contains("/") { Files.remove("\(directory)/\(old)") }
     return true
   }

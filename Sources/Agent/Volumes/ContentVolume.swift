@@ -52,7 +52,9 @@ extension Volumes {
   private func select(
     _ source: Value, _ data: [(key: String, bytes: [UInt8])], _ mode: mode_t, _ missing: String
   ) throws(AgentFailure) -> [AtomicWriter.File] {
-    guard let items = source["items"].array, !items.isEmpty else { return data.map { .init(path: $0.key, bytes: $0.bytes, mode: mode) } }
+    guard let items = source["items"].array, !items.isEmpty else {
+      return data.map { .init(path: $0.key, bytes: $0.bytes, mode: mode) }
+    }
     var files: [AtomicWriter.File] = []
     for item in items {
       let key = item["key"].string ?? ""
@@ -60,7 +62,8 @@ extension Volumes {
         if source["optional"].bool == true { continue }
         throw AgentFailure("\(missing): \(key)")
       }
-      files.append(.init(path: item["path"].string ?? key, bytes: entry.bytes, mode: item["mode"].isNull ? mode : self.mode(item["mode"])))
+      files.append(
+        .init(path: item["path"].string ?? key, bytes: entry.bytes, mode: item["mode"].isNull ? mode : self.mode(item["mode"])))
     }
     return files
   }
@@ -101,7 +104,8 @@ extension Volumes {
       do throws(APIError) {
         let answer = try await sources.client.createSubresource(
           .serviceAccounts, ObjectKey(namespace: plan.key.namespace, name: account), subresource: "token",
-          body: ["apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec], WriteOptions(fieldManager: "kubelet"))
+          body: ["apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec],
+          WriteOptions(fieldManager: "kubelet"))
         guard let token = answer["status"]["token"].string else { throw APIError(.internalError, "the answer holds no token") }
         return token
       } catch {

@@ -26,7 +26,8 @@ enum SubPath {
       var directory = dup(root)
       for part in path.split(separator: "/") where part != "." {
         let isNew = mkdirat(directory, String(part), 0o750) == 0
-        let next = gantry_openat2(directory, String(part), UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, UInt64(GANTRY_RESOLVE_BENEATH))
+        let next = gantry_openat2(
+          directory, String(part), UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, UInt64(GANTRY_RESOLVE_BENEATH))
         close(directory)
         guard next >= 0 else { throw Files.failure("cannot make subPath", path) }
         if isNew {

@@ -64,7 +64,9 @@ struct Volumes: Sendable {
   /// Brings config maps, secrets, tokens and the downward API up to date in the volumes of a running pod.
   func refresh(addresses: [String]) async {
     for volume in plan.object["spec"]["volumes"].array ?? [] {
-      guard let name = volume["name"].string, let kind = Self.contentKinds.first(where: { !volume[$0.key].isNull }) else { continue }
+      guard let name = volume["name"].string, let kind = Self.contentKinds.first(where: { !volume[$0.key].isNull }) else {
+        continue
+      }
       let path = directory(kind.directory, name)
       guard Files.isDirectory(path), let files = try? await content(volume, addresses: addresses) else { continue }
       _ = try? AtomicWriter.write(files, to: path, group: group)
@@ -87,13 +89,16 @@ struct Volumes: Sendable {
   /// A claim whose volume lies on this node: `hostPath` or `local`.
   private func prepareClaim(_ claim: String) async throws(AgentFailure) -> String {
     do throws(APIError) {
-      let object = try await sources.client.get(.persistentVolumeClaims, ObjectKey(namespace: plan.key.namespace, name: claim)).value
+      let object = try await sources.client.get(.persistentVolumeClaims, ObjectKey(namespace: plan.key.namespace, name: claim))
+        .value
       guard object["status"]["phase"].string == "Bound", let name = object["spec"]["volumeName"].string else {
         throw APIError(.invalid, "persistentvolumeclaim \"\(claim)\" is not bound")
       }
       let volume = try await sources.client.get(.persistentVolumes, ObjectKey(name: name)).value["spec"]
       if !volume["hostPath"].isNull {
-        do throws(AgentFailure) { return try HostPathVolume.check(volume["hostPath"]) } catch { throw APIError(.invalid, error.description) }
+        do throws(AgentFailure) { return try HostPathVolume.check(volume["hostPath"]) } catch {
+          throw APIError(.invalid, error.description)
+        }
       }
       if let path = volume["local"]["path"].string {
         guard Files.isDirectory(path) else { throw APIError(.invalid, "path \"\(path)\" does not exist") }

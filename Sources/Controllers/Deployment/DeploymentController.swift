@@ -39,7 +39,8 @@ final class DeploymentController: Sendable {
     if let owner = set.meta.controller {
       if owner.kind == "Deployment" { loop.queue.add(ObjectKey(namespace: change.key.namespace, name: owner.name)) }
     } else {
-      for deployment in deployments.find("namespace", change.key.namespace) where deployment.selector?.matches(set.meta.labels) == true {
+      for deployment in deployments.find("namespace", change.key.namespace)
+      where deployment.selector?.matches(set.meta.labels) == true {
         loop.queue.add(deployment.meta.key)
       }
     }

@@ -145,7 +145,9 @@ package struct DeploymentReconcile {
 
   private var isScaled: Bool {
     sets.contains { set in
-      guard set.replicas > 0, let desired = set.annotations[DeploymentAnnotation.desiredReplicas].flatMap({ Int64($0) }) else { return false }
+      guard set.replicas > 0, let desired = set.annotations[DeploymentAnnotation.desiredReplicas].flatMap({ Int64($0) }) else {
+        return false
+      }
       return desired != deployment.replicas
     }
   }
@@ -212,12 +214,15 @@ package struct DeploymentReconcile {
     let desired = "\(deployment.replicas)"
     let maximum = "\(deployment.replicas + deployment.limits.surge)"
     let isAnnotated =
-      set.annotations[DeploymentAnnotation.desiredReplicas] == desired && set.annotations[DeploymentAnnotation.maxReplicas] == maximum
+      set.annotations[DeploymentAnnotation.desiredReplicas] == desired
+      && set.annotations[DeploymentAnnotation.maxReplicas] == maximum
     guard set.replicas != size || !isAnnotated else { return false }
     let patch: Value = [
       "metadata": [
         "resourceVersion": .string(String(set.meta.revision)),
-        "annotations": [DeploymentAnnotation.desiredReplicas: .string(desired), DeploymentAnnotation.maxReplicas: .string(maximum)],
+        "annotations": [
+          DeploymentAnnotation.desiredReplicas: .string(desired), DeploymentAnnotation.maxReplicas: .string(maximum),
+        ],
       ], "spec": ["replicas": .int(size)],
     ]
     actions.append(.write(.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.merge, patch))))
@@ -384,7 +389,8 @@ package struct DeploymentReconcile {
 
   private mutating func writeProgress() {
     let status = currentStatus()
-    let about = newSet.map { "ReplicaSet \"\(sets[$0].meta.key.name)\"" } ?? created.map { "ReplicaSet \"\($0.key.name)\"" }
+    let about =
+      newSet.map { "ReplicaSet \"\(sets[$0].meta.key.name)\"" } ?? created.map { "ReplicaSet \"\($0.key.name)\"" }
       ?? "Deployment \"\(deployment.meta.key.name)\""
     let current = conditions.first { $0.type == "Progressing" }
     let isDone = status.replicas == status.updated && current?.reason == "NewReplicaSetAvailable"

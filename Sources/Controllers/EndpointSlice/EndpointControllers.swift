@@ -19,7 +19,8 @@ final class EndpointControllers: Sendable {
     nodes = context.nodes
     let reader = context.clients(ControllerContext.reader)
     slices = SharedInformer(
-      client: reader, resource: .endpointSlices, indexes: ["service": { ["\($0.meta.key.namespace)/\($0.service)"] }]) { SliceView($0) }
+      client: reader, resource: .endpointSlices, indexes: ["service": { ["\($0.meta.key.namespace)/\($0.service)"] }]
+    ) { SliceView($0) }
     endpoints = SharedInformer(client: reader, resource: .endpoints) { EndpointsView($0) }
     services.onChange { [self] changes in enqueue(changes.map(\.key)) }
     pods.onChange { [self] changes in
@@ -27,7 +28,9 @@ final class EndpointControllers: Sendable {
       for change in changes where Self.isRelevant(change) {
         for service in services.find("namespace", change.key.namespace) {
           guard let selector = service.selector else { continue }
-          if [change.old, change.new].contains(where: { $0.map { selector.matches($0.meta.labels) } ?? false }) { keys.insert(service.meta.key) }
+          if [change.old, change.new].contains(where: { $0.map { selector.matches($0.meta.labels) } ?? false }) {
+            keys.insert(service.meta.key)
+          }
         }
       }
       enqueue(keys)
@@ -51,7 +54,8 @@ final class EndpointControllers: Sendable {
   private static func isRelevant(_ change: SharedInformer<PodView>.Change) -> Bool {
     guard let old = change.old, let new = change.new else { return true }
     return old.isReady != new.isReady || old.addresses != new.addresses || old.meta.isDeleting != new.meta.isDeleting
-      || old.isFinished != new.isFinished || old.meta.labels != new.meta.labels || old.node != new.node || old.meta.uid != new.meta.uid
+      || old.isFinished != new.isFinished || old.meta.labels != new.meta.labels || old.node != new.node
+      || old.meta.uid != new.meta.uid
       || old.ports != new.ports || old.hostname != new.hostname || old.subdomain != new.subdomain
   }
 

@@ -114,8 +114,10 @@ package struct SliceView: Sendable {
           appProtocol: port["appProtocol"].string ?? "")
       }
       return SliceView(
-        meta: Meta(object, view), service: service, isOurs: labels["endpointslice.kubernetes.io/managed-by"].equals("endpointslice-controller.k8s.io"),
-        family: view["addressType"].string ?? "IPv4", ports: ports.sorted(), endpoints: view["endpoints"].compactMap { Endpoint($0) })
+        meta: Meta(object, view), service: service,
+        isOurs: labels["endpointslice.kubernetes.io/managed-by"].equals("endpointslice-controller.k8s.io"),
+        family: view["addressType"].string ?? "IPv4", ports: ports.sorted(),
+        endpoints: view["endpoints"].compactMap { Endpoint($0) })
     }
     guard let slice else { return nil }
     self = slice
@@ -169,7 +171,9 @@ package struct EndpointSliceReconcile {
     var survivors = Dictionary(service.families.map { ($0, 0) }, uniquingKeysWith: { a, _ in a })
     let existing = Dictionary(grouping: slices.filter { !$0.meta.isDeleting }) { Group(family: $0.family, ports: $0.ports) }
     var spare: [SliceView] = []
-    for (group, endpoints) in wanted.sorted(by: { ($0.key.family, $0.key.ports.description) < ($1.key.family, $1.key.ports.description) }) {
+    for (group, endpoints) in wanted.sorted(by: {
+      ($0.key.family, $0.key.ports.description) < ($1.key.family, $1.key.ports.description)
+    }) {
       operations += fill(group, endpoints, existing[group] ?? [], &spare)
       survivors[group.family, default: 0] += 1
     }
@@ -197,7 +201,8 @@ package struct EndpointSliceReconcile {
     }
     var rest = missing.values.sorted { $0.pod < $1.pod }[...]
     let byPreference = contents.indices.sorted { a, b in
-      contents[a].isChanged != contents[b].isChanged ? contents[a].isChanged : contents[a].endpoints.count > contents[b].endpoints.count
+      contents[a].isChanged != contents[b].isChanged
+        ? contents[a].isChanged : contents[a].endpoints.count > contents[b].endpoints.count
     }
     for i in byPreference where !rest.isEmpty && contents[i].endpoints.count < Self.capacity {
       let taken = rest.prefix(Self.capacity - contents[i].endpoints.count)
@@ -207,7 +212,11 @@ package struct EndpointSliceReconcile {
     }
     var operations: [Operation] = []
     for content in contents where content.isChanged {
-      if content.endpoints.isEmpty { spare.append(content.slice) } else { operations.append(update(content.slice, content.endpoints)) }
+      if content.endpoints.isEmpty {
+        spare.append(content.slice)
+      } else {
+        operations.append(update(content.slice, content.endpoints))
+      }
     }
     var ordinal = 0
     while !rest.isEmpty {
@@ -248,7 +257,8 @@ package struct EndpointSliceReconcile {
         "name": .string(name(group, ordinal)), "generateName": .string("\(service.meta.key.name)-"),
         "namespace": .string(service.meta.key.namespace), "labels": Value(labels),
         "ownerReferences": [controllerReference(apiVersion: "v1", kind: "Service", service.meta)],
-      ], "addressType": .string(group.family), "endpoints": .array(endpoints.map(\.value)), "ports": .array(group.ports.map(\.value)),
+      ], "addressType": .string(group.family), "endpoints": .array(endpoints.map(\.value)),
+      "ports": .array(group.ports.map(\.value)),
     ]
     return .create(.endpointSlices, namespace: service.meta.key.namespace, body: body)
   }

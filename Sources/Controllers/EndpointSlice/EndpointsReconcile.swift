@@ -38,7 +38,9 @@ package struct EndpointsReconcile {
     let subsets = groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { ports, endpoints -> Value in
       var subset = Value.emptyObject
       if !endpoints.ready.isEmpty { subset["addresses"] = .array(endpoints.ready.sorted { $0.address < $1.address }.map(address)) }
-      if !endpoints.notReady.isEmpty { subset["notReadyAddresses"] = .array(endpoints.notReady.sorted { $0.address < $1.address }.map(address)) }
+      if !endpoints.notReady.isEmpty {
+        subset["notReadyAddresses"] = .array(endpoints.notReady.sorted { $0.address < $1.address }.map(address))
+      }
       if !ports.isEmpty { subset["ports"] = .array(ports.map(port)) }
       return subset
     }

@@ -22,8 +22,10 @@ final class GarbageCollector: Sendable {
     client = context.clients(.controller("generic-garbage-collector"))
     log = context.log
     // Events own nothing and are owned by nobody; they are most of the writes.
-    kinds = SchemaTable.builtin.stored.filter { $0.gvr.resource != "events" && $0.verbs.contains("watch") && $0.verbs.contains("delete") }
-      .map(\.gvr)
+    kinds = SchemaTable.builtin.stored.filter {
+      $0.gvr.resource != "events" && $0.verbs.contains("watch") && $0.verbs.contains("delete")
+    }
+    .map(\.gvr)
     unsynced = Mutex(Set(kinds))
     (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
@@ -107,7 +109,9 @@ final class GarbageCollector: Sendable {
     for (operation, result) in zip(operations, results) {
       guard case .failure(let error) = result, error.reason != .notFound else { continue }
       failed.append(operation.uid)
-      if error.reason != .conflict { log.warning("garbage is kept", metadata: ["uid": "\(operation.uid)", "error": "\(error.message)"]) }
+      if error.reason != .conflict {
+        log.warning("garbage is kept", metadata: ["uid": "\(operation.uid)", "error": "\(error.message)"])
+      }
     }
     return failed
   }

@@ -32,7 +32,8 @@ package struct OwnerGraph: Sendable {
     for owner in old?.meta.owners ?? [] { unlink(meta.uid, from: owner.uid) }
     nodes[meta.uid] = Node(resource: resource, meta: meta)
     for owner in meta.owners { dependents[owner.uid, default: []].insert(meta.uid) }
-    let needsLook = meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { nodes[$0.uid].map(\.isForeground) ?? true }
+    let needsLook =
+      meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { nodes[$0.uid].map(\.isForeground) ?? true }
     if needsLook { dirty.insert(meta.uid) }
     // Whose deletion waits for it may go on when it stopped being in the way.
     if old?.meta.owners != meta.owners {

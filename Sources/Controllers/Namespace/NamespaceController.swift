@@ -26,7 +26,8 @@ final class NamespaceController: Sendable {
     loop = ControllerLoop(name: "namespace-controller", clients: context.clients, log: context.log, patience: .milliseconds(200))
     namespaces = context.namespaces
     now = context.now
-    kinds = SchemaTable.builtin.stored.filter { $0.isNamespaced && $0.verbs.contains("delete") && $0.verbs.contains("list") }.map(\.gvr)
+    kinds = SchemaTable.builtin.stored.filter { $0.isNamespaced && $0.verbs.contains("delete") && $0.verbs.contains("list") }.map(
+      \.gvr)
     namespaces.onChange { [self] changes in
       for change in changes where change.new?.isTerminating == true { loop.queue.add(change.key) }
     }
@@ -145,19 +146,26 @@ package struct NamespaceRemains: Sendable, Equatable {
 
   /// - Source: the conditions of upstream's NamespaceStatus, with its reasons and messages.
   package var conditions: [(type: String, condition: NamespaceView.Condition)] {
-    func row(_ type: String, _ bad: (reason: String, message: String)?, _ reason: String, _ message: String) -> (String, NamespaceView.Condition) {
+    func row(_ type: String, _ bad: (reason: String, message: String)?, _ reason: String, _ message: String) -> (
+      String, NamespaceView.Condition
+    ) {
       (type, .init(status: bad == nil ? "False" : "True", reason: bad?.reason ?? reason, message: bad?.message ?? message))
     }
-    let failed = failures.isEmpty
+    let failed =
+      failures.isEmpty
       ? nil
-      : ("ContentDeletionFailed", "Failed to delete all resource types, \(failures.count) remaining: \(failures.sorted().joined(separator: ", "))")
+      : (
+        "ContentDeletionFailed",
+        "Failed to delete all resource types, \(failures.count) remaining: \(failures.sorted().joined(separator: ", "))"
+      )
     let remaining = counts.sorted { $0.key < $1.key }.map { "\($0.key) has \($0.value) resource instances" }
     let held = finalizers.sorted { $0.key < $1.key }.map { "\($0.key) in \($0.value) resource instances" }
     return [
       row("NamespaceDeletionDiscoveryFailure", nil, "ResourcesDiscovered", "All resources successfully discovered"),
       row("NamespaceDeletionGroupVersionParsingFailure", nil, "ParsedGroupVersions", "All legacy kube types successfully parsed"),
       row(
-        "NamespaceDeletionContentFailure", failed, "ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        "NamespaceDeletionContentFailure", failed, "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization"),
       row(
         "NamespaceContentRemaining",
         remaining.isEmpty ? nil : ("SomeResourcesRemain", "Some resources are remaining: \(remaining.joined(separator: ", "))"),
@@ -165,7 +173,8 @@ package struct NamespaceRemains: Sendable, Equatable {
       row(
         "NamespaceFinalizersRemaining",
         held.isEmpty
-          ? nil : ("SomeFinalizersRemain", "Some content in the namespace has finalizers remaining: \(held.joined(separator: ", "))"),
+          ? nil
+          : ("SomeFinalizersRemain", "Some content in the namespace has finalizers remaining: \(held.joined(separator: ", "))"),
         "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
     ]
   }

@@ -29,7 +29,8 @@ final class NodeControllers: Sendable {
     now = context.now
     started = context.now().seconds
     allocator = PodCIDRAllocator(clusterCIDR)
-    leases = SharedInformer(client: context.clients(ControllerContext.reader), resource: .leases, namespace: "kube-node-lease") { object in
+    leases = SharedInformer(client: context.clients(ControllerContext.reader), resource: .leases, namespace: "kube-node-lease") {
+      object in
       object.withView { $0["spec"]["renewTime"].string ?? "" }
     }
     leases.onChange { [self] changes in
@@ -57,7 +58,8 @@ final class NodeControllers: Sendable {
         if change.new?.taints != change.old?.taints { eviction.queue.add(change.key) }
         if change.new?.podCIDRs.isEmpty ?? true { addresses.queue.add(change.key) }
       }
-      guard changes.contains(where: { $0.new?.condition("Ready") != $0.old?.condition("Ready") || ($0.new == nil) != ($0.old == nil) })
+      guard
+        changes.contains(where: { $0.new?.condition("Ready") != $0.old?.condition("Ready") || ($0.new == nil) != ($0.old == nil) })
       else { return }
       let all = nodes.all
       let current = NodeReconcile.Eviction(all)
@@ -141,9 +143,11 @@ final class NodeControllers: Sendable {
       }
       actions.append(
         .event(
-          .pod(pod.meta.key, uid: pod.meta.uid), .normal, reason: "TaintManagerEviction", note: "Marking for deletion Pod \(pod.meta.key)"))
+          .pod(pod.meta.key, uid: pod.meta.uid), .normal, reason: "TaintManagerEviction",
+          note: "Marking for deletion Pod \(pod.meta.key)"))
       actions.append(
-        .write(pod.disrupted(reason: "DeletionByTaintManager", message: "Taint manager: deleting due to NoExecute taint", at: instant)))
+        .write(
+          pod.disrupted(reason: "DeletionByTaintManager", message: "Taint manager: deleting due to NoExecute taint", at: instant)))
       actions.append(.write(.delete(.pods, pod.meta.key, DeleteOptions(preconditionUID: pod.meta.uid))))
     }
     if let next { actions.append(.requeue(max(1, next))) }

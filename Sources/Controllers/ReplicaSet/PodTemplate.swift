@@ -7,7 +7,9 @@ package enum PodTemplate {
   package static let alphabet = Array("bcdfghjklmnpqrstvwxz2456789".utf8)
 
   /// - Parameter suffix: five characters of ``alphabet``; the controller names pods itself, so that it knows what to expect.
-  package static func pod(_ template: Value, owner: Value, prefix: String, namespace: String, suffix: String) -> (key: ObjectKey, body: Value) {
+  package static func pod(_ template: Value, owner: Value, prefix: String, namespace: String, suffix: String) -> (
+    key: ObjectKey, body: Value
+  ) {
     let generateName = prefix + "-"
     // Room for the suffix within 63 characters, as the server cuts generated names.
     let name = String(generateName.prefix(58)) + suffix

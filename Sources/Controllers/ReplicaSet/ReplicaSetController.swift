@@ -114,7 +114,9 @@ final class ReplicaSetController: Sendable {
     guard owned.count > set.replicas else { return [:] }
     var related = owned
     if let owner = set.meta.controller {
-      for other in sets.find("owner", owner.uid) where other.meta.uid != set.meta.uid { related += pods.find("owner", other.meta.uid) }
+      for other in sets.find("owner", owner.uid) where other.meta.uid != set.meta.uid {
+        related += pods.find("owner", other.meta.uid)
+      }
     }
     var counts: [String: Int] = [:]
     for pod in related where pod.isActive && !pod.node.isEmpty { counts[pod.node, default: 0] += 1 }

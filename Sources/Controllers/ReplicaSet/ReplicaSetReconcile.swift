@@ -129,7 +129,8 @@ package struct ReplicaSetReconcile {
     }
     func rank(_ pod: PodView) -> [Int64] {
       [
-        pod.node.isEmpty ? 0 : 1, Int64(phases[pod.phase] ?? 0), pod.isReady ? 1 : 0, pod.deletionCost, Int64(-(crowd[pod.node] ?? 0)),
+        pod.node.isEmpty ? 0 : 1, Int64(phases[pod.phase] ?? 0), pod.isReady ? 1 : 0, pod.deletionCost,
+        Int64(-(crowd[pod.node] ?? 0)),
         pod.isReady ? age(pod.readySince) : 0, -pod.restarts, age(pod.meta.created),
       ]
     }

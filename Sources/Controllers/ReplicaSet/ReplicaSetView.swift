@@ -79,7 +79,8 @@ package struct ReplicaSetStatus: Sendable, Equatable {
     if let failure {
       status["conditions"] = [
         [
-          "type": "ReplicaFailure", "status": "True", "lastTransitionTime": .string(failure.since), "reason": .string(failure.reason),
+          "type": "ReplicaFailure", "status": "True", "lastTransitionTime": .string(failure.since),
+          "reason": .string(failure.reason),
           "message": .string(failure.message),
         ]
       ]

@@ -54,7 +54,10 @@ final class ServiceAccountControllers: Sendable {
   private func syncAccount(_ key: ObjectKey) -> [Action] {
     guard let namespace = namespaces.get(key), !namespace.isTerminating else { return [] }
     guard accounts.get(ObjectKey(namespace: key.name, name: "default")) == nil else { return [] }
-    return [.write(.create(.serviceAccounts, namespace: key.name, body: ["metadata": ["name": "default", "namespace": .string(key.name)]]))]
+    return [
+      .write(
+        .create(.serviceAccounts, namespace: key.name, body: ["metadata": ["name": "default", "namespace": .string(key.name)]]))
+    ]
   }
 
   private func syncBundle(_ key: ObjectKey) -> [Action] {
@@ -67,7 +70,9 @@ final class ServiceAccountControllers: Sendable {
       let body: Value = [
         "metadata": [
           "name": .string(Self.configMap), "namespace": .string(key.name),
-          "annotations": ["kubernetes.io/description": "The authorities that pods of this namespace trust when they talk to the API server."],
+          "annotations": [
+            "kubernetes.io/description": "The authorities that pods of this namespace trust when they talk to the API server."
+          ],
         ], "data": data,
       ]
       return [.write(.create(.configMaps, namespace: key.name, body: body))]

@@ -25,7 +25,10 @@ struct Discovery: Sendable {
     var resources: [String: [UInt8]] = [:]
     for group in named {
       var value = Self.group(group)
-      value = ["kind": "APIGroup", "apiVersion": "v1", "name": value["name"], "versions": value["versions"], "preferredVersion": value["preferredVersion"]]
+      value = [
+        "kind": "APIGroup", "apiVersion": "v1", "name": value["name"], "versions": value["versions"],
+        "preferredVersion": value["preferredVersion"],
+      ]
       groups[group.name] = value.jsonBytes
     }
     for version in schema.groups.flatMap(\.versions) { resources[version.apiVersion] = Self.resourceList(version).jsonBytes }
@@ -53,14 +56,18 @@ struct Discovery: Sendable {
   }
 
   private func json(_ bytes: [UInt8], _ format: OutputFormat) -> HTTPResponse {
-    HTTPResponse(200, headers: [("vary", "Accept"), ("cache-control", "no-cache, private")], type: "application/json", Rendering.finished(bytes, format))
+    HTTPResponse(
+      200, headers: [("vary", "Accept"), ("cache-control", "no-cache, private")], type: "application/json",
+      Rendering.finished(bytes, format))
   }
 
   /// Clients before 1.30 ask for v2beta1 only and are served the legacy lists.
   private static func asksForAggregated(_ head: RequestHead) -> Bool {
     for media in MediaType.list(head.fields["accept"] ?? "") where media.type == "application/json" || media.type == "*/*" {
       guard let shape = media.parameters["as"] else { return false }
-      if shape == "APIGroupDiscoveryList", media.parameters["v"] == "v2", media.parameters["g"] == "apidiscovery.k8s.io" { return true }
+      if shape == "APIGroupDiscoveryList", media.parameters["v"] == "v2", media.parameters["g"] == "apidiscovery.k8s.io" {
+        return true
+      }
     }
     return false
   }
@@ -86,7 +93,9 @@ struct Discovery: Sendable {
       if kind.isStored { row["storageVersionHash"] = .string(storageVersionHash(kind)) }
       list.append(row)
       for subresource in served(kind) {
-        var row: Value = ["name": .string("\(kind.gvr.resource)/\(subresource.name)"), "singularName": "", "namespaced": .bool(kind.isNamespaced)]
+        var row: Value = [
+          "name": .string("\(kind.gvr.resource)/\(subresource.name)"), "singularName": "", "namespaced": .bool(kind.isNamespaced),
+        ]
         if let group = subresource.group { row["group"] = .string(group) }
         if let version = subresource.version { row["version"] = .string(version) }
         row["kind"] = .string(subresource.kind)
@@ -123,7 +132,9 @@ struct Discovery: Sendable {
           }),
       ]
     }
-    let value: Value = ["kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": .emptyObject, "items": .array(items)]
+    let value: Value = [
+      "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": .emptyObject, "items": .array(items),
+    ]
     let bytes = value.jsonBytes
     let digest = SHA256.hash(data: bytes).prefix(16).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     return (bytes, "\"\(digest)\"")
@@ -143,7 +154,8 @@ struct Discovery: Sendable {
     let subresources = served(kind).map { subresource -> Value in
       [
         "subresource": .string(subresource.name),
-        "responseKind": responseKind(subresource.group ?? kind.gvr.group, subresource.version ?? kind.gvr.version, subresource.kind),
+        "responseKind": responseKind(
+          subresource.group ?? kind.gvr.group, subresource.version ?? kind.gvr.version, subresource.kind),
         "verbs": .array(subresource.verbs.map { .string($0) }),
       ]
     }

@@ -12,9 +12,13 @@ extension KubernetesAPI {
     case (2, "v2"):
       for media in MediaType.list(head.fields["accept"] ?? "*/*") {
         switch media.type {
-        case "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf":
-          return try document(openAPI.hash("v2pb"), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", head) { openAPI.v2Protobuf() }
-        case "application/json", "*/*", "application/*": return try document(openAPI.hash("v2"), "application/json", head) { openAPI.v2JSON() }
+        case "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+          "application/com.github.proto-openapi.spec.v2.v1.0+protobuf":
+          return try document(openAPI.hash("v2pb"), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", head) {
+            openAPI.v2Protobuf()
+          }
+        case "application/json", "*/*", "application/*":
+          return try document(openAPI.hash("v2"), "application/json", head) { openAPI.v2JSON() }
         default: continue
         }
       }
@@ -24,11 +28,15 @@ extension KubernetesAPI {
   }
 
   private func group(_ group: String, _ version: String, _ head: RequestHead) throws(APIError) -> HTTPResponse {
-    try document(openAPI.hash(OpenAPI.path(group: group, version: version)), "application/json", head) { openAPI.v3(group: group, version: version) }
+    try document(openAPI.hash(OpenAPI.path(group: group, version: version)), "application/json", head) {
+      openAPI.v3(group: group, version: version)
+    }
   }
 
   /// A document is made only where the client does not have it yet.
-  private func document(_ hash: String, _ type: String, _ head: RequestHead, _ make: () -> [UInt8]?) throws(APIError) -> HTTPResponse {
+  private func document(_ hash: String, _ type: String, _ head: RequestHead, _ make: () -> [UInt8]?) throws(APIError)
+    -> HTTPResponse
+  {
     let etag = "\"\(hash)\""
     // A path with a hash names one document for ever.
     let caching = head.query.contains("hash=") ? "public, immutable" : "no-cache, private"

@@ -30,9 +30,12 @@ extension KubernetesAPI {
     case "api", "apis": return try discovery.response(parts, head, format)
     case "openapi": return try openAPIResponse(parts, head)
     case ".well-known" where parts == [".well-known", "openid-configuration"]:
-      return HTTPResponse(200, headers: [("cache-control", "public, max-age=3600")], type: "application/json", controlPlane.tokenDiscovery.jsonBytes)
+      return HTTPResponse(
+        200, headers: [("cache-control", "public, max-age=3600")], type: "application/json", controlPlane.tokenDiscovery.jsonBytes)
     case "openid" where parts == ["openid", "v1", "jwks"]:
-      return HTTPResponse(200, headers: [("cache-control", "public, max-age=3600")], type: "application/jwk-set+json", controlPlane.tokenKeySet.jsonBytes)
+      return HTTPResponse(
+        200, headers: [("cache-control", "public, max-age=3600")], type: "application/jwk-set+json",
+        controlPlane.tokenKeySet.jsonBytes)
     default: throw Self.unknownPath
     }
   }

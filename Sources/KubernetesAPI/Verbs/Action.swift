@@ -31,7 +31,8 @@ extension KubernetesAPI {
             pods, key, subresource: "binding", body: decoded.value, identity: request.identity, options: options)
         default:
           let decoded = try RequestBody.object(bytes, encoding, request.kind, self.schema)
-          answer = try self.controlPlane.review(request.kind, decoded.value, namespace: request.key.namespace, identity: request.identity)
+          answer = try self.controlPlane.review(
+            request.kind, decoded.value, namespace: request.key.namespace, identity: request.identity)
         }
         return Rendering.response(answer, format, status: 201)
       }
@@ -39,7 +40,8 @@ extension KubernetesAPI {
   }
 
   private func act(
-    _ request: Request, _ bytes: [UInt8], _ encoding: BodyEncoding, _ options: WriteOptions, _ type: String, _ apiVersion: String, _ kind: String
+    _ request: Request, _ bytes: [UInt8], _ encoding: BodyEncoding, _ options: WriteOptions, _ type: String, _ apiVersion: String,
+    _ kind: String
   ) async throws(APIError) -> Value {
     let decoded = try RequestBody.value(bytes, encoding, type: type, apiVersion: apiVersion, kind: kind, schema)
     return try await controlPlane.act(

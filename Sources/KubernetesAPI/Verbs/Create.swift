@@ -18,7 +18,8 @@ extension KubernetesAPI {
             kind: request.kind, key: request.key, verb: .create(decoded.value), identity: request.identity, options: options,
             findings: decoded.strictErrors))
         return Rendering.response(
-          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(), status: 201, warnings: result.warnings)
+          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(), status: 201,
+          warnings: result.warnings)
       }
     }
   }

@@ -35,11 +35,15 @@ extension KubernetesAPI {
       do throws(DecodeError) { decoded = try schema.decode(bytes, encoding: try Self.encoding(request.head), type: type) } catch {
         throw .badRequest("DeleteOptions cannot be read: \(error.message)")
       }
-      if !decoded.kind.isEmpty, decoded.kind != "DeleteOptions" { throw .badRequest("the body of a delete is DeleteOptions, not \(decoded.kind)") }
+      if !decoded.kind.isEmpty, decoded.kind != "DeleteOptions" {
+        throw .badRequest("the body of a delete is DeleteOptions, not \(decoded.kind)")
+      }
       value = decoded.value
     }
     if let seconds = value["gracePeriodSeconds"].int {
-      if seconds < 0, seconds != -1 { throw APIError(.invalid, "DeleteOptions: gracePeriodSeconds: Invalid value: \(seconds): must be greater than or equal to 0") }
+      if seconds < 0, seconds != -1 {
+        throw APIError(.invalid, "DeleteOptions: gracePeriodSeconds: Invalid value: \(seconds): must be greater than or equal to 0")
+      }
       options.gracePeriodSeconds = seconds
     }
     if let policy = value["propagationPolicy"].string, !policy.isEmpty {

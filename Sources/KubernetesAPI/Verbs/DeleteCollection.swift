@@ -21,7 +21,8 @@ extension KubernetesAPI {
         while let object = cursor.next() { objects.append(object) }
         try await self.delete(objects, options, request)
         // Upstream answers with what it deleted.
-        let producer = ListProducer(objects, revision: cursor.revision, token: "", remaining: nil, request.kind, OutputFormat(), nil)
+        let producer = ListProducer(
+          objects, revision: cursor.revision, token: "", remaining: nil, request.kind, OutputFormat(), nil)
         _ = format
         return HTTPResponse(200, headers: [("content-type", "application/json")], body: .producer(producer))
       }

@@ -53,7 +53,8 @@ extension KubernetesAPI {
         return protobufList(objects, cursor.revision, token, token.isEmpty ? nil : remaining, request.kind)
       }
       producer = ListProducer(
-        objects, revision: cursor.revision, token: token, remaining: token.isEmpty ? nil : remaining, request.kind, format, renderer)
+        objects, revision: cursor.revision, token: token, remaining: token.isEmpty ? nil : remaining, request.kind, format, renderer
+      )
     } else {
       producer = ListProducer(cursor, request.kind, format, renderer)
     }
@@ -70,7 +71,9 @@ extension KubernetesAPI {
     return HTTPResponse(200, headers: headers, body: .producer(producer))
   }
 
-  private func protobufList(_ objects: [EncodedObject], _ revision: Int64, _ token: String, _ remaining: Int64?, _ kind: ResourceKind) -> HTTPResponse {
+  private func protobufList(
+    _ objects: [EncodedObject], _ revision: Int64, _ token: String, _ remaining: Int64?, _ kind: ResourceKind
+  ) -> HTTPResponse {
     var metadata: Value = ["resourceVersion": .string(String(revision))]
     if !token.isEmpty { metadata["continue"] = .string(token) }
     if let remaining { metadata["remainingItemCount"] = .int(remaining) }

@@ -18,7 +18,8 @@ extension KubernetesAPI {
             kind: request.kind, key: request.key, subresource: request.target.subresource?.name, verb: .patch(patch),
             identity: request.identity, options: options))
         return Rendering.response(
-          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(), status: result.isCreated ? 201 : 200,
+          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(),
+          status: result.isCreated ? 201 : 200,
           warnings: result.warnings)
       }
     }

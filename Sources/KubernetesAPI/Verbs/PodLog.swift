@@ -34,11 +34,15 @@ extension KubernetesAPI {
       guard let number = try request.query.integer(name), number < least else { continue }
       causes.append(
         .init(
-          reason: "FieldValueInvalid", message: "Invalid value: \(number): must be greater than \(least == 0 ? "or equal to 0" : "0")",
+          reason: "FieldValueInvalid",
+          message: "Invalid value: \(number): must be greater than \(least == 0 ? "or equal to 0" : "0")",
           field: name))
     }
     if request.query["sinceSeconds"] != nil, request.query["sinceTime"] != nil {
-      causes.append(.init(reason: "FieldValueForbidden", message: "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", field: ""))
+      causes.append(
+        .init(
+          reason: "FieldValueForbidden", message: "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+          field: ""))
     }
     guard !causes.isEmpty else { return }
     let list = causes.map { $0.field.isEmpty ? $0.message : "\($0.field): \($0.message)" }.joined(separator: ", ")

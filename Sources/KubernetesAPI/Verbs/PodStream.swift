@@ -45,9 +45,12 @@ extension KubernetesAPI {
     }
     guard let subprotocol = WebSocketProtocols.chosen(head) else {
       throw .badRequest(
-        "unable to negotiate protocol: client supports \(WebSocketProtocols.offered(head)), server accepts \(WebSocketProtocols.supported)")
+        "unable to negotiate protocol: client supports \(WebSocketProtocols.offered(head)), server accepts \(WebSocketProtocols.supported)"
+      )
     }
-    if request.target.path.subresource == "exec", request.query["command"] == nil { throw .badRequest("you must specify at least 1 command for the container") }
+    if request.target.path.subresource == "exec", request.query["command"] == nil {
+      throw .badRequest("you must specify at least 1 command for the container")
+    }
     return RequestPolicy(isLongLived: true) { [self] exchange in
       Task.detached {
         do throws(APIError) {
@@ -101,7 +104,9 @@ struct ExecRelay: Sendable {
           hasStatus = true
         }
         if frame.bytes.isEmpty {
-          if frame.isEnd, isVersion5, frame.channel != ExecChannel.error { try await socket.send([ExecChannel.close, frame.channel]) }
+          if frame.isEnd, isVersion5, frame.channel != ExecChannel.error {
+            try await socket.send([ExecChannel.close, frame.channel])
+          }
           continue
         }
         var message = ByteBuffer()
@@ -134,7 +139,9 @@ struct ExecRelay: Sendable {
         case ExecChannel.close where isVersion5:
           if let ended = message.readInteger(as: UInt8.self) { try await stream.finish(channel: ended) }
         case ExecChannel.stdin, ExecChannel.resize:
-          if message.readableBytes > 0 { try await stream.send(StreamFrame(channel: channel, bytes: Array(message.readableBytesView))) }
+          if message.readableBytes > 0 {
+            try await stream.send(StreamFrame(channel: channel, bytes: Array(message.readableBytesView)))
+          }
         default: break
         }
       }

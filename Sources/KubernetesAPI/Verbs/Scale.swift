@@ -49,7 +49,8 @@ extension KubernetesAPI {
   }
 
   private func rescale(
-    _ request: Request, _ options: WriteOptions, _ format: OutputFormat, _ change: @escaping @Sendable (Value) throws(APIError) -> Value
+    _ request: Request, _ options: WriteOptions, _ format: OutputFormat,
+    _ change: @escaping @Sendable (Value) throws(APIError) -> Value
   ) async throws(APIError) -> HTTPResponse {
     _ = try await controlPlane.scale(request.kind, request.key, identity: request.identity, options, change)
     var scale = try controlPlane.scale(request.kind, request.key)

@@ -23,7 +23,9 @@ extension KubernetesAPI {
         throw APIError(.invalid, "sendInitialEvents: Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true")
       }
     } else if !read.resourceVersionMatch.isEmpty {
-      throw APIError(.invalid, "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+      throw APIError(
+        .invalid,
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
     }
     read.limit = 0
     read.continue = ""
@@ -45,7 +47,9 @@ extension KubernetesAPI {
     _ exchange: Exchange, _ request: Request, _ read: ReadRequest, _ format: OutputFormat, timeout: Int
   ) throws(APIError) {
     let hub = watches(on: exchange.eventLoop)
-    let producer = WatchProducer(request, format, schema: schema, sendsBookmarks: read.allowWatchBookmarks, hub: hub) { [clock = controlPlane.clock] in clock.now() }
+    let producer = WatchProducer(request, format, schema: schema, sendsBookmarks: read.allowWatchBookmarks, hub: hub) {
+      [clock = controlPlane.clock] in clock.now()
+    }
     do throws(APIError) {
       producer.watch = try controlPlane.watch(read, target: hub) { [weak producer] in producer?.exchange?.wake() }
     } catch {
@@ -232,7 +236,9 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
     case .modified(let object): frame("MODIFIED", schema.encodeProtobuf(object, kind: kind))
     case .deleted(let object): frame("DELETED", schema.encodeProtobuf(object, kind: kind))
     case .bookmark(let revision, let isInitialEnd):
-      frame("BOOKMARK", schema.encodeProtobuf(bookmarkValue(revision, isInitialEnd), type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind))
+      frame(
+        "BOOKMARK",
+        schema.encodeProtobuf(bookmarkValue(revision, isInitialEnd), type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind))
     case .error(let error):
       guard let type = schema.type(named: "meta/v1.Status") else { return }
       frame("ERROR", schema.encodeProtobuf(StatusBody.value(error), type: type, apiVersion: "v1", kind: "Status"))

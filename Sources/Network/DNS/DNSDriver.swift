@@ -70,14 +70,17 @@ package struct DNSDriver: Sendable {
       let isExternal = spec["type"].equals("ExternalName")
       return DNSZone.Service(
         namespace: object.key.namespace, name: object.key.name,
-        clusterIPs: isExternal ? [] : spec["clusterIPs"].compactMap(\.string).filter { $0 != "None" }, ports: spec["ports"].map { port($0) },
-        externalName: isExternal ? spec["externalName"].string : nil, publishesNotReady: spec["publishNotReadyAddresses"].bool ?? false)
+        clusterIPs: isExternal ? [] : spec["clusterIPs"].compactMap(\.string).filter { $0 != "None" },
+        ports: spec["ports"].map { port($0) },
+        externalName: isExternal ? spec["externalName"].string : nil,
+        publishesNotReady: spec["publishNotReadyAddresses"].bool ?? false)
     }
   }
 
   private static func port(_ view: JSONView) -> DNSZone.Port {
     DNSZone.Port(
-      name: view["name"].string ?? "", proto: (view["protocol"].string ?? "TCP").lowercased(), port: UInt16(clamping: view["port"].int ?? 0))
+      name: view["name"].string ?? "", proto: (view["protocol"].string ?? "TCP").lowercased(),
+      port: UInt16(clamping: view["port"].int ?? 0))
   }
 
   static func slice(_ object: EncodedObject) -> (service: String?, endpoints: [DNSZone.Endpoint]) {

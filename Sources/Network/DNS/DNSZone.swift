@@ -179,7 +179,9 @@ package struct DNSZone: Sendable {
 
   /// What an alias leads to, where the cluster itself knows: stub resolvers do not ask a second time. Eight aliases in a row at most.
   private func chase(_ name: String, _ question: DNSMessage.Question, _ hops: Int) -> [DNSMessage.Record] {
-    guard hops < 8, question.type == DNSMessage.RecordType.a.rawValue || question.type == DNSMessage.RecordType.aaaa.rawValue else { return [] }
+    guard hops < 8, question.type == DNSMessage.RecordType.a.rawValue || question.type == DNSMessage.RecordType.aaaa.rawValue else {
+      return []
+    }
     let target = name.hasSuffix(".") ? String(name.dropLast()) : name
     return answer(.init(name: target, type: question.type), hops: hops + 1)?.answers ?? []
   }

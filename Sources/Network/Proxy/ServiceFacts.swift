@@ -63,7 +63,9 @@ package struct ServiceFacts: Hashable, Sendable {
       return ServiceFacts(
         clusterIPs: clusterIPs, externalIPs: external,
         ports: spec["ports"].compactMap { port in
-          guard let transport = Transport(port["protocol"]), let number = port["port"].int.flatMap({ UInt16(exactly: $0) }) else { return nil }
+          guard let transport = Transport(port["protocol"]), let number = port["port"].int.flatMap({ UInt16(exactly: $0) }) else {
+            return nil
+          }
           return Port(
             name: port["name"].string ?? "", transport: transport, port: number,
             nodePort: port["nodePort"].int.flatMap { UInt16(exactly: $0) } ?? 0)
@@ -135,7 +137,9 @@ package struct SliceFacts: Hashable, Sendable {
           state: isReady && !isTerminating ? .ready : isServing && isTerminating ? .terminating : isReady ? .ready : .down)
       }
       let ports: [Port] = view["ports"].compactMap { port in
-        guard let transport = Transport(port["protocol"]), let number = port["port"].int.flatMap({ UInt16(exactly: $0) }) else { return nil }
+        guard let transport = Transport(port["protocol"]), let number = port["port"].int.flatMap({ UInt16(exactly: $0) }) else {
+          return nil
+        }
         return Port(name: port["name"].string ?? "", transport: transport, port: number)
       }
       return SliceFacts(service: ObjectKey(namespace: object.key.namespace, name: name), endpoints: endpoints, ports: ports)

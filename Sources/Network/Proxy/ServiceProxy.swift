@@ -126,7 +126,8 @@ package actor ServiceProxy {
         transactions += 1
         failures = 0
       } catch {
-        log.warning("nftables refused a change; the table is made anew", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
+        log.warning(
+          "nftables refused a change; the table is made anew", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
         do { try await replaceAll() } catch {
           failures += 1
           log.error("nftables refused the table", metadata: ["table": "\(configuration.table)", "error": "\(error)"])

@@ -9,7 +9,9 @@ enum ResourcesFit {
     if requests.cpu > 0, requests.cpu > row.freeCPU { short.append("Insufficient cpu") }
     if requests.memory > 0, requests.memory > row.freeMemory { short.append("Insufficient memory") }
     if requests.ephemeralStorage > 0, requests.ephemeralStorage > row.freeStorage { short.append("Insufficient ephemeral-storage") }
-    for item in requests.extended where item.amount > table.freeExtended(item.name, slot) { short.append("Insufficient \(item.name)") }
+    for item in requests.extended where item.amount > table.freeExtended(item.name, slot) {
+      short.append("Insufficient \(item.name)")
+    }
     return short
   }
 }

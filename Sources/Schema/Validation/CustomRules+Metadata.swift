@@ -12,7 +12,8 @@ extension CustomRules {
       guard let text = value.string, !text.isEmpty, let format = scope.names else { return fine }
       return format.check(text).map { CustomFinding(message: $0) }
     },
-    "objectMeta|ownerReferences|at most one entry may have controller=true; the message names the first two as Kind/name": { value, _ in
+    "objectMeta|ownerReferences|at most one entry may have controller=true; the message names the first two as Kind/name": {
+      value, _ in
       let owners = (value.array ?? []).filter { $0["controller"].bool == true }
       guard owners.count > 1 else { return fine }
       let names = owners.prefix(2).map { "\($0["kind"].string ?? "")/\($0["name"].string ?? "")" }
@@ -44,7 +45,8 @@ extension CustomRules {
         guard let text = value.string else { return false }
         return Int32(text).map { String($0) != text } ?? true
       },
-    "apiextensions/v1.CustomResourceDefinition|metadata.name|equal to spec.names.plural + \".\" + spec.group": refuse { value, scope in
+    "apiextensions/v1.CustomResourceDefinition|metadata.name|equal to spec.names.plural + \".\" + spec.group": refuse {
+      value, scope in
       value.string != "\(scope.root["spec"]["names"]["plural"].string ?? "").\(scope.root["spec"]["group"].string ?? "")"
     },
     "apiregistration/v1.APIService|metadata.name|equal to spec.version + \".\" + spec.group": { value, scope in

@@ -67,10 +67,12 @@ extension CustomRules {
       return Validator.isSame(source(value), source(scope.old))
         ? fine : [CustomFinding(message: "spec.persistentvolumesource is immutable after creation\n")]
     },
-    "core/v1.PersistentVolume|spec.nodeAffinity|once set, unchanged, except label keys from beta to GA names": refuse { value, scope in
+    "core/v1.PersistentVolume|spec.nodeAffinity|once set, unchanged, except label keys from beta to GA names": refuse {
+      value, scope in
       !scope.old.isNull && !Validator.isSame(value, scope.old)
     },
-    "core/v1.PersistentVolumeClaim|spec.resources.requests[\"storage\"]|may shrink only to more than status.capacity": refuse { value, scope in
+    "core/v1.PersistentVolumeClaim|spec.resources.requests[\"storage\"]|may shrink only to more than status.capacity": refuse {
+      value, scope in
       guard let new = value.string.flatMap({ Quantity($0) }), let old = scope.old.string.flatMap({ Quantity($0) }), new < old else {
         return false
       }
@@ -109,7 +111,8 @@ extension CustomRules {
     "provisionerParameters||no empty key": refuse { value, _ in value.object?.members.contains { $0.key.isEmpty } ?? false },
     "rbac/v1.PolicyRule|nonResourceURLs|not in a Role": { _, _ in bad },
     "rbac/v1.PolicyRule|nonResourceURLs|stands without apiGroups, resources, resourceNames": { _, _ in bad },
-    "scheduling/v1.PriorityClass|metadata.name|with prefix system- only the two known system classes with their values": { value, scope in
+    "scheduling/v1.PriorityClass|metadata.name|with prefix system- only the two known system classes with their values": {
+      value, scope in
       withoutSystemPrefix(value.string ?? "", scope)
     },
     "webhook|admissionReviewVersions|v1 or v1beta1 among them": refuse { value, _ in

@@ -70,13 +70,15 @@ extension CustomRules {
       return names.contains { $0.hasPrefix("hugepages-") } && !names.contains("cpu") && !names.contains("memory")
     },
     "resourceRequirements|limits[*]|hugepages-<size>: a whole multiple of the page size": { value, _ in fine },
-    "resourceRequirements|claims|name alone, or name and request, are not repeated; name alone excludes name with request": { value, _ in
+    "resourceRequirements|claims|name alone, or name and request, are not repeated; name alone excludes name with request": {
+      value, _ in
       var seen: [String] = []
       return (value.array ?? []).enumerated().compactMap { i, claim in
         let name = claim["name"].string ?? ""
         let key = claim["request"].string.map { "\(name)/\($0)" } ?? name
         defer { seen.append(key) }
-        let clashes = seen.contains(key) || claim["request"].isNull && seen.contains { $0.hasPrefix("\(name)/") } || seen.contains(name)
+        let clashes =
+          seen.contains(key) || claim["request"].isNull && seen.contains { $0.hasPrefix("\(name)/") } || seen.contains(name)
         return clashes ? CustomFinding(value: .string(key), more: [.index(i)]) : nil
       }
     },
@@ -123,7 +125,8 @@ extension CustomRules {
     "core/v1.SecurityContext||allowPrivilegeEscalation=false excludes privileged=true": refuse { value, _ in
       value["allowPrivilegeEscalation"].bool == false && value["privileged"].bool == true
     },
-    "core/v1.SecurityContext||allowPrivilegeEscalation=false excludes CAP_SYS_ADMIN (that very text) in capabilities.add": refuse { value, _ in
+    "core/v1.SecurityContext||allowPrivilegeEscalation=false excludes CAP_SYS_ADMIN (that very text) in capabilities.add": refuse {
+      value, _ in
       value["allowPrivilegeEscalation"].bool == false && value["capabilities"]["add"].array?.contains("CAP_SYS_ADMIN") == true
     },
     "core/v1.Sysctl|name|net.* sysctls not with hostNetwork": refuse { value, _ in
@@ -135,7 +138,8 @@ extension CustomRules {
       } ?? false
     },
     "core/v1.Volume|ephemeral|\"<pod name>-<volume name>\" must be a DNS subdomain (only in pods, not in templates)": { _, scope in
-      guard scope.isPod, let pod = scope.root["metadata"]["name"].string, !pod.isEmpty, let volume = scope.base["name"].string else {
+      guard scope.isPod, let pod = scope.root["metadata"]["name"].string, !pod.isEmpty, let volume = scope.base["name"].string
+      else {
         return fine
       }
       let claim = "\(pod)-\(volume)"
@@ -144,7 +148,8 @@ extension CustomRules {
     "core/v1.PodDNSConfig|searches|joined by blanks at most 2048": refuse { value, _ in
       (value.array ?? []).compactMap(\.string).joined(separator: " ").utf8.count > 2048
     },
-    "core/v1.PodSpec|containers|hostPort (not 0) unique over all containers per protocol, hostIP, hostPort; value shown TCP//80": { value, _ in
+    "core/v1.PodSpec|containers|hostPort (not 0) unique over all containers per protocol, hostIP, hostPort; value shown TCP//80": {
+      value, _ in
       var seen: Set<String> = []
       var findings: [CustomFinding] = []
       for (i, container) in (value.array ?? []).enumerated() {
@@ -162,7 +167,8 @@ extension CustomRules {
       { _, _ in fine },
     "core/v1.PodSpec|resources.requests|at least the sum over containers for the same resource": { value, scope in
       (value.object?.members ?? []).compactMap { member in
-        guard let amount = member.value.string.flatMap({ Quantity($0) }), let total = sum(scope.base, member.key), amount < total else {
+        guard let amount = member.value.string.flatMap({ Quantity($0) }), let total = sum(scope.base, member.key), amount < total
+        else {
           return nil
         }
         return CustomFinding(
@@ -216,7 +222,9 @@ extension CustomRules {
     },
     "core/v1.Pod|spec.ephemeralContainers|and unchanged": { value, scope in
       (scope.old.array ?? []).compactMap { old in
-        guard let new = (value.array ?? []).first(where: { $0["name"] == old["name"] }), !Validator.isSame(new, old) else { return nil }
+        guard let new = (value.array ?? []).first(where: { $0["name"] == old["name"] }), !Validator.isSame(new, old) else {
+          return nil
+        }
         return CustomFinding(message: "existing ephemeral containers \"\(old["name"].string ?? "")\" may not be changed\n")
       }
     },

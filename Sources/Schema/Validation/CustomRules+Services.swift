@@ -48,7 +48,8 @@ extension CustomRules {
     "core/v1.Service|spec.ipFamilies|not emptied": refuse { value, scope in value.isZero && !scope.old.isZero },
     "core/v1.Service|metadata.annotations[\"service.beta.kubernetes.io/load-balancer-source-ranges\"]|only where the field is empty and type is LoadBalancer":
       refuse { value, scope in
-        !value.isZero && scope.root["spec"]["loadBalancerSourceRanges"].isZero && scope.root["spec"]["type"].string != "LoadBalancer"
+        !value.isZero && scope.root["spec"]["loadBalancerSourceRanges"].isZero
+          && scope.root["spec"]["type"].string != "LoadBalancer"
       },
     "networking/v1.HTTPIngressPath|path|none of // /./ /../ %2f %2F": { value, _ in
       ["//", "/./", "/../", "%2f", "%2F"].filter { value.string?.contains($0) == true }.map {

@@ -106,7 +106,8 @@ extension CustomRules {
       return value.string == "OnFailure" || value.string == "Never"
         ? fine : [CustomFinding(message: "supported values: \"OnFailure\", \"Never\"", kind: .notSupported)]
     },
-    "batch/v1.JobSpec|template.spec.restartPolicy|Never where podFailurePolicy is set": refuse { value, _ in value.string != "Never" },
+    "batch/v1.JobSpec|template.spec.restartPolicy|Never where podFailurePolicy is set": refuse { value, _ in value.string != "Never"
+    },
     "batch/v1.JobSpec|podFailurePolicy.rules[*].action|FailIndex needs backoffLimitPerIndex": refuse { value, scope in
       value.string == "FailIndex" && scope.base["backoffLimitPerIndex"].isNull
     },

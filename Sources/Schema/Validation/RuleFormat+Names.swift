@@ -90,7 +90,9 @@ enum KeyNames {
 
   static func timeZone(_ text: String) -> [String] {
     if text.isEmpty { return ["timeZone must be nil or non-empty string"] }
-    if text.lowercased() == "local" { return ["timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"] }
+    if text.lowercased() == "local" {
+      return ["timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"]
+    }
     let isName = text.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { part in
       !part.isEmpty && part.utf8.count <= 14 && part.utf8.first != 45
         && part.utf8.allSatisfy { $0.isAlphanumeric || $0 == 45 || $0 == 95 || $0 == 43 || $0 == 46 }
@@ -393,18 +395,24 @@ enum CronExpression {
     var low = bounds.0
     var high = bounds.1
     if ends[0] != "*" && ends[0] != "?" {
-      guard let first = number(ends[0]) else { return "failed to parse int from \(ends[0]): strconv.Atoi: parsing \(FieldError.quoted(ends[0])): invalid syntax" }
+      guard let first = number(ends[0]) else {
+        return "failed to parse int from \(ends[0]): strconv.Atoi: parsing \(FieldError.quoted(ends[0])): invalid syntax"
+      }
       low = first
       high = first
       if ends.count == 2 {
-        guard let last = number(ends[1]) else { return "failed to parse int from \(ends[1]): strconv.Atoi: parsing \(FieldError.quoted(ends[1])): invalid syntax" }
+        guard let last = number(ends[1]) else {
+          return "failed to parse int from \(ends[1]): strconv.Atoi: parsing \(FieldError.quoted(ends[1])): invalid syntax"
+        }
         high = last
       } else if ends.count > 2 {
         return "too many hyphens: \(text)"
       }
     }
     if steps.count == 2 {
-      guard let step = Int(steps[1]) else { return "failed to parse int from \(steps[1]): strconv.Atoi: parsing \(FieldError.quoted(steps[1])): invalid syntax" }
+      guard let step = Int(steps[1]) else {
+        return "failed to parse int from \(steps[1]): strconv.Atoi: parsing \(FieldError.quoted(steps[1])): invalid syntax"
+      }
       if step == 0 { return "step of range should be a positive number: \(text)" }
       if ends.count == 1 { high = bounds.1 }
     } else if steps.count > 2 {

@@ -6,7 +6,8 @@ enum RuleFormat: String, Sendable {
   case dns1123SubdomainPrefix, dns1123SubdomainUnderscore, dnsSearch, dns1035Label, wildcardDns1123Subdomain, ingressHost, labelKey
   case qualifiedName, labelValue, configMapKey, envVarName, envVarNameRelaxed, httpHeaderName, portName, portNumberOrName, percent
   case cIdentifier, celIdentifier, ip, ipStrict, endpointIP, fqdn, cidr, cidrStrict, notIP, absolutePath, leadingSlash
-  case relativePath, localPath, noBacksteps, noSlash, noPadding, pathSegment, domainPrefixedPath, domainPrefixedKey, fullyQualifiedName
+  case relativePath, localPath, noBacksteps, noSlash, noPadding, pathSegment, domainPrefixedPath, domainPrefixedKey,
+    fullyQualifiedName
   case csiDriverName, signerName, resourceName, containerResourceName, podResourceName, quotaResourceName, limitResourceName
   case claimResourceName, resourceNameOfContext, extendedResourceName, limitType, kubeFinalizer, sysctlName, iscsiName, hostPortList
   case cron, timeZone, printable, conditionReason, nodeFeatureName, leaseStrategy, groupVersion, webhookURL, webhookPath
@@ -120,7 +121,8 @@ enum RuleFormat: String, Sendable {
     case .resourceName: return ResourceNames.name(text)
     case .containerResourceName, .limitResourceName: return ResourceNames.container(text)
     case .podResourceName:
-      return text == "cpu" || text == "memory" || text.hasPrefix("hugepages-") ? [] : ["supported values: \"cpu\", \"hugepages-\", \"memory\""]
+      return text == "cpu" || text == "memory" || text.hasPrefix("hugepages-")
+        ? [] : ["supported values: \"cpu\", \"hugepages-\", \"memory\""]
     case .quotaResourceName: return ResourceNames.quota(text)
     case .claimResourceName:
       return LabelNames.key(text)

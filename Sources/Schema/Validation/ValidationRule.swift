@@ -94,7 +94,8 @@ final class ValidationRule: Sendable {
     by = (row["by"].array ?? []).map { RulePath($0.string ?? "") }
     across = (row["across"].array ?? []).map { path($0.string ?? "") }
     skipZero = row["skipZero"].string.map { RulePath($0) }
-    let targets = row["to"].array?.compactMap(\.string) ?? [row["to"].string ?? row["other"].string ?? row["selector"].string].compactMap { $0 }
+    let targets =
+      row["to"].array?.compactMap(\.string) ?? [row["to"].string ?? row["other"].string ?? row["selector"].string].compactMap { $0 }
     others = targets.map { target in
       target.hasPrefix("pod:") ? (true, RulePath(String(target.dropFirst(4)))) : (false, path(target))
     }
@@ -104,7 +105,8 @@ final class ValidationRule: Sendable {
       let row = Value.object(members)
       return Choice(
         error: FieldError.Kind(rawValue: row["error"].string ?? "") ?? .invalid, message: row["message"].string ?? "",
-        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false, shown: row["shown"].isNull ? nil : row["shown"])
+        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false, shown: row["shown"].isNull ? nil : row["shown"]
+      )
     }
     none = choice("none")
     many = choice("many")
@@ -115,7 +117,9 @@ final class ValidationRule: Sendable {
       return RulePath(text.hasPrefix(base) ? String(text.dropFirst(base.count)) : text)
     }
     decisive =
-      if Self.passesAbsent(kind, isAcross: !across.isEmpty, empty: empty), case .field(let first)? = self.path.nodes.first?.step { first } else { nil }
+      if Self.passesAbsent(kind, isAcross: !across.isEmpty, empty: empty), case .field(let first)? = self.path.nodes.first?.step {
+        first
+      } else { nil }
     custom = kind == .custom ? CustomRules.code["\(section)|\(text)|\(row["does"].string ?? "")"] : nil
   }
 

@@ -41,7 +41,9 @@ struct ValidationRules: Sendable {
       (rows.array ?? []).compactMap { row in
         if let gate = row["gate"].string, !(gates[gate].bool ?? table.isOn(gate: gate)) { return nil }
         guard let rule = ValidationRule(row, section: section, table: table, shape: shape) else { return nil }
-        if rule.kind == .custom, rule.custom == nil { unenforced.append("\(section)|\(row["path"].string ?? "")|\(row["does"].string ?? "")") }
+        if rule.kind == .custom, rule.custom == nil {
+          unenforced.append("\(section)|\(row["path"].string ?? "")|\(row["does"].string ?? "")")
+        }
         if let name = row["format"].string, rule.format == nil { openFormats.insert(name) }
         return rule
       }

@@ -456,7 +456,8 @@ final class Validator {
       let count = value.array?.count ?? value.object?.count ?? 0
       if count > Int(rule.maximum ?? .max) {
         report(
-          rule, base: base, .int(Int64(count)), rule.message.isEmpty ? "must have at most \(rule.maximum ?? 0) items" : rule.message)
+          rule, base: base, .int(Int64(count)), rule.message.isEmpty ? "must have at most \(rule.maximum ?? 0) items" : rule.message
+        )
       }
     case .minItems:
       if (value.array?.count ?? value.object?.count ?? 0) < Int(rule.minimum ?? 0) { report(rule, base: base, value) }
@@ -485,7 +486,8 @@ final class Validator {
     case .references:
       if !isAmong(rule, holder, value) {
         var message = rule.message
-        let known = message.hasSuffix(" which is empty") ? rule.others.flatMap { $0.path.values(below: $0.isPod ? pod : holder) } : []
+        let known =
+          message.hasSuffix(" which is empty") ? rule.others.flatMap { $0.path.values(below: $0.isPod ? pod : holder) } : []
         if !known.isEmpty {
           message = message.replacing(" which is empty", with: ": \(known.compactMap(\.string).joined(separator: ", "))")
         }
@@ -502,7 +504,8 @@ final class Validator {
         report(rule, base: base, value)
       }
     case .wholeNumber:
-      guard let quantity = value.string.flatMap({ Quantity($0) }), case .key(let name)? = path.last, ResourceNames.isWhole(name) else {
+      guard let quantity = value.string.flatMap({ Quantity($0) }), case .key(let name)? = path.last, ResourceNames.isWhole(name)
+      else {
         return
       }
       if quantity.nanos % 1_000_000_000 != 0 { report(rule, base: base, value) }
@@ -524,7 +527,9 @@ final class Validator {
     case .percentOrInt: percentOrInt(rule, value, base: base)
     case .cel:
       if value.string?.allSatisfy(\.isWhitespace) ?? true {
-        if rule.empty || value.string?.isEmpty == false { report(rule, base: base, nil, "expression is not specified", kind: .required) }
+        if rule.empty || value.string?.isEmpty == false {
+          report(rule, base: base, nil, "expression is not specified", kind: .required)
+        }
       }
     case .use, .useAs, .useType, .skip, .custom, .unique, .alone, .notTogether, .onePerFamily: return
     }
@@ -585,7 +590,9 @@ final class Validator {
   }
 
   private func members(_ rule: ValidationRule, _ value: Value, base: Int) {
-    let set = rule.members.count { !$0.first(below: value).isZero || !$0.first(below: value).isNull && $0.first(below: value).object != nil }
+    let set = rule.members.count {
+      !$0.first(below: value).isZero || !$0.first(below: value).isNull && $0.first(below: value).object != nil
+    }
     let choice = set == 0 ? rule.none : set > 1 ? rule.many : nil
     guard let choice else { return }
     let holder = RulePath(choice.at)
@@ -599,7 +606,9 @@ final class Validator {
     guard oldRoot != nil else { return }
     var (new, before) = (value, old)
     for field in rule.fields {
-      if let isFree = MutableFields.isFree(kind.typeName, field.text, new: value, old: old, oldRoot: oldRoot ?? .null), !isFree { continue }
+      if let isFree = MutableFields.isFree(kind.typeName, field.text, new: value, old: old, oldRoot: oldRoot ?? .null), !isFree {
+        continue
+      }
       new.remove(at: field.nodes[...])
       before.remove(at: field.nodes[...])
     }
@@ -648,7 +657,9 @@ final class Validator {
         isUsual
         ? "must be less than or equal to \(member.key) limit of \(limit.string ?? "")"
         : isEqual ? "must be equal to \(member.key) limit of \(limit.string ?? "")" : rule.message
-      report(rule, base: base, member.value, message, more: rule.reports == nil || rule.reports?.contains("[") == true ? [.key(member.key)] : [])
+      report(
+        rule, base: base, member.value, message,
+        more: rule.reports == nil || rule.reports?.contains("[") == true ? [.key(member.key)] : [])
     }
   }
 
@@ -687,8 +698,11 @@ final class Validator {
               ? key[0]
               : rule.reports == "hostPort"
                 ? .string(key.map { $0.string ?? ($0.isNull ? "" : $0.json) }.joined(separator: "/"))
-                : rule.reports == "nodePort" ? key[key.count - 1] : .object(Object(zip(rule.by, key).map { .init(key: $0.text, value: $1) }))
-          let place = rule.reports.map { $0.contains("{") || $0.contains("[") || $0.contains("^") ? nil : $0 } ?? (rule.reports == nil ? "" : nil)
+                : rule.reports == "nodePort"
+                  ? key[key.count - 1] : .object(Object(zip(rule.by, key).map { .init(key: $0.text, value: $1) }))
+          let place =
+            rule.reports.map { $0.contains("{") || $0.contains("[") || $0.contains("^") ? nil : $0 }
+            ?? (rule.reports == nil ? "" : nil)
           report(rule, base: base, shown, more: isList ? [.index(i)] : [], suffix: place ?? rule.reports)
         }
       }

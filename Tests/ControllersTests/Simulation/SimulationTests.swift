@@ -40,7 +40,9 @@ extension World {
   fileprivate func isComplete(_ replicas: Int, image: Int) -> Bool {
     let status = value(.deployments, web)?["status"] ?? .null
     let count = Value.int(Int64(replicas))
-    let counts = replicas == 0 ? ["replicas"].allSatisfy { status[$0].int ?? 0 == 0 }
+    let counts =
+      replicas == 0
+      ? ["replicas"].allSatisfy { status[$0].int ?? 0 == 0 }
       : ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"].allSatisfy { status[$0] == count }
     return counts && all(.pods).count == replicas && images.isSubset(of: ["web:\(image)"])
       && status["observedGeneration"] == value(.deployments, web)?["metadata"]["generation"]
@@ -64,7 +66,9 @@ struct SimulationTests {
     var failure: String?
     let ended = world.run { world in
       if failure == nil, world.ready < least { failure = "\(world.ready) ready pods, at least \(least) must be" }
-      if failure == nil, world.active.count > replicas + surge { failure = "\(world.active.count) pods, at most \(replicas + surge) may be" }
+      if failure == nil, world.active.count > replicas + surge {
+        failure = "\(world.active.count) pods, at most \(replicas + surge) may be"
+      }
     }
     #expect(failure == nil, "seed \(seed), \(replicas) replicas, surge \(surge), unavailable \(unavailable)")
     #expect(ended && world.isComplete(replicas, image: 1), "seed \(seed): \(world.value(.deployments, web)?["status"].json ?? "")")
@@ -133,7 +137,9 @@ struct SimulationTests {
     var wasEarly = false
     let ended = world.run { world in
       // In the foreground the owner is the last to go. A set that was made when the collector had not seen it is forgiven.
-      if propagation == .foreground, seed % 2 == 0, world.value(.deployments, web) == nil, world.all(.replicaSets).count > 1 { wasEarly = true }
+      if propagation == .foreground, seed % 2 == 0, world.value(.deployments, web) == nil, world.all(.replicaSets).count > 1 {
+        wasEarly = true
+      }
     }
     #expect(ended && world.all(.replicaSets).isEmpty && world.all(.pods).isEmpty, "seed \(seed): \(world.all(.pods).map(\.json))")
     #expect(!wasEarly, "seed \(seed)")

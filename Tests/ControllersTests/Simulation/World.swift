@@ -100,7 +100,9 @@ struct World {
 
   private func possible() -> [Step] {
     var steps: [Step] = []
-    for (i, feed) in feeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 { steps += [.deliver(i), .deliver(i)] }
+    for (i, feed) in feeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 {
+      steps += [.deliver(i), .deliver(i)]
+    }
     for (i, feed) in collectorFeeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 {
       steps += [.deliverToCollector(i), .deliverToCollector(i)]
     }
@@ -108,7 +110,9 @@ struct World {
     steps += deploymentQueue.sorted().map { .deployment($0) }
     if !graph.dirty.isEmpty { steps.append(.collect) }
     if runsPods {
-      for (key, pod) in (objects[.pods] ?? [:]).sorted(by: { $0.key < $1.key }) where Self.needsNode(pod) { steps.append(.pod(key)) }
+      for (key, pod) in (objects[.pods] ?? [:]).sorted(by: { $0.key < $1.key }) where Self.needsNode(pod) {
+        steps.append(.pod(key))
+      }
     }
     if !script.isEmpty { steps.append(.user) }
     if !steps.isEmpty { steps.append(.time) }
@@ -214,7 +218,9 @@ struct World {
   }
 
   @discardableResult
-  mutating func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions, isCollector: Bool = false) -> APIError? {
+  mutating func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions, isCollector: Bool = false)
+    -> APIError?
+  {
     guard var old = value(resource, key) else { return .notFound(resource.groupResource, key.name) }
     let metadata = old["metadata"]
     let hasUID = options.preconditionUID == nil || options.preconditionUID == metadata["uid"].string
@@ -246,7 +252,9 @@ struct World {
       for kind in Self.resources {
         for owner in all(kind) where owner["metadata"]["uid"] == reference["uid"] {
           let isWaiting = owner["metadata"]["finalizers"].array?.contains(.string(OwnerGraph.foreground)) ?? false
-          if !isWaiting { crimes.append("\(resource.resource) \(key) was collected, its owner \(owner["metadata"]["name"].string ?? "") lives") }
+          if !isWaiting {
+            crimes.append("\(resource.resource) \(key) was collected, its owner \(owner["metadata"]["name"].string ?? "") lives")
+          }
         }
       }
     }
@@ -377,7 +385,8 @@ struct World {
     ).decide()
     let reference = controllerReference(apiVersion: "apps/v1", kind: "ReplicaSet", set.meta)
     if !outcome.adopts.isEmpty {
-      guard let live = value(.replicaSets, key), live["metadata"]["uid"].string == set.meta.uid, live["metadata"]["deletionTimestamp"].isNull
+      guard let live = value(.replicaSets, key), live["metadata"]["uid"].string == set.meta.uid,
+        live["metadata"]["deletionTimestamp"].isNull
       else { return true }
     }
     for pod in outcome.adopts {
@@ -464,7 +473,9 @@ struct World {
     for uid in graph.takeDirty(Int.max).sorted() {
       var verdict = graph.judge(uid, absent: [])
       if case .verify(let owners) = verdict {
-        let present = owners.filter { owner in Self.resources.contains { all($0).contains { $0["metadata"]["uid"].string == owner.uid } } }
+        let present = owners.filter { owner in
+          Self.resources.contains { all($0).contains { $0["metadata"]["uid"].string == owner.uid } }
+        }
         if !present.isEmpty { continue }
         verdict = graph.judge(uid, absent: Set(owners.map(\.uid)))
       }

@@ -71,7 +71,8 @@ final class Running: Sendable {
     for descriptor in [stdin.read, output.write, errors.write] { close(descriptor) }
     guard code == 0 else {
       for descriptor in [stdin.write, output.read, errors.read] { close(descriptor) }
-      throw Command.Failure(command: arguments[0], outcome: .init(status: code, output: "", errors: String(cString: strerror(code))))
+      throw Command.Failure(
+        command: arguments[0], outcome: .init(status: code, output: "", errors: String(cString: strerror(code))))
     }
     follow(output.read) { $0.output += $1 }
     follow(errors.read) { $0.errors += $1 }
@@ -89,7 +90,9 @@ final class Running: Sendable {
 
   private static func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [0, 0]
-    guard Glibc.pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw Command.Failure(command: "pipe", outcome: .init(status: errno, output: "", errors: "")) }
+    guard Glibc.pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else {
+      throw Command.Failure(command: "pipe", outcome: .init(status: errno, output: "", errors: ""))
+    }
     return (ends[0], ends[1])
   }
 
@@ -120,7 +123,7 @@ final class Running: Sendable {
 
   var output: String { state.withLock { $0.output } }
   var errors: String { state.withLock { $0.errors } }
-  
+
   func signal(_ number: Int32) { kill(pid, number) }
 
   /// Waits for the next change unless `isDone` holds already; looked at under the lock, so that no change is missed.
