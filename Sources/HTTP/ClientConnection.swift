@@ -118,6 +118,7 @@ final class HTTP1ClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var context: ChannelHandlerContext?
   private var promise: EventLoopPromise<HTTPClient.Response>?
   private var socketPromise: EventLoopPromise<WebSocket>?
+  private var subprotocol: String?
   private var whenFree: (@Sendable () -> Void)?
   private var body: InboundBytes?
   private var isKeptAlive = true
@@ -153,24 +154,13 @@ final class HTTP1ClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     switch unwrapInboundIn(data) {
     case .head(let head):
       if let socketPromise {
-        self.socketPromise = nil
         guard head.status == .switchingProtocols else {
+          self.socketPromise = nil
           socketPromise.fail(HTTPClientError.noUpgrade(status: Int(head.status.code)))
           return context.close(promise: nil)
         }
-        let socket = WebSocket(
-          eventLoop: context.eventLoop, isClient: true, subprotocol: head.headers.first(name: "sec-websocket-protocol"),
-          limits: WebSocketLimits())
-        do {
-          try socket.install(on: context.channel)
-          let pipeline = context.pipeline.syncOperations
-          remove(pipeline)
-          _ = pipeline.removeHandler(context: context)
-          socketPromise.succeed(socket)
-        } catch {
-          socketPromise.fail(error)
-          context.close(promise: nil)
-        }
+        // The decoder still tells the end of the answer: only then is the connection a socket's.
+        subprotocol = head.headers.first(name: "sec-websocket-protocol")
         return
       }
       isKeptAlive = head.isKeepAlive
@@ -186,12 +176,30 @@ final class HTTP1ClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
       promise = nil
     case .body(let piece): body?.yield(piece)
     case .end:
+      if let socketPromise {
+        self.socketPromise = nil
+        return becomeSocket(context, socketPromise)
+      }
       reading.isBusy = false
       body?.finish(nil)
       body = nil
       let whenFree = whenFree
       self.whenFree = nil
       if isKeptAlive { whenFree?() } else { context.close(promise: nil) }
+    }
+  }
+
+  private func becomeSocket(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<WebSocket>) {
+    let socket = WebSocket(eventLoop: context.eventLoop, isClient: true, subprotocol: subprotocol, limits: WebSocketLimits())
+    do {
+      try socket.install(on: context.channel)
+      let pipeline = context.pipeline.syncOperations
+      remove(pipeline)
+      _ = pipeline.removeHandler(context: context)
+      promise.succeed(socket)
+    } catch {
+      promise.fail(error)
+      context.close(promise: nil)
     }
   }
 

@@ -178,7 +178,7 @@ extension HTTP1Handler: ExchangeTransport {
     isKeptAlive = false
     guard let context, isResponseDone, !isRequestDone else { return }
     let loop = context.eventLoop.assumeIsolated()
-    loop.scheduleTask(in: .seconds(2)) { [weak self] in self?.context?.close(promise: nil) }
+    loop.scheduleTask(in: .seconds(10)) { [weak self] in self?.context?.close(promise: nil) }
   }
 
   func setReading(_ isReading: Bool) {

@@ -49,8 +49,6 @@ struct TestServer {
       directory: directory)
     var failure: (any Error)?
     do {
-      let accounts = plane.client(as: Identity(name: "admin", groups: ["system:masters"]))
-      _ = try await accounts.create(.serviceAccounts, namespace: "default", body: ["metadata": ["name": "default"]], WriteOptions())
       try await body(test)
     } catch { failure = error }
     client.close()
