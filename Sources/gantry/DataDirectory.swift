@@ -36,13 +36,19 @@ struct DataDirectory {
   func lock() throws {
     let file = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw StartFailure("cannot open \(lockPath): \(String(cString: strerror(errno)))") }
-    guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+    guard flock(file, LOCK_EX | LOCK_NB) == 0 || isHolderGone && flock(file, LOCK_EX) == 0 else {
       let pid = runningProcess.map { "process \($0)" } ?? "another process"
       throw StartFailure("\(path) is in use by \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
     }
     ftruncate(file, 0)
     let line = Array("\(getpid())\n".utf8)
     _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
+  }
+
+  /// The process that held the lock was killed: the kernel lets go of it in a moment.
+  private var isHolderGone: Bool {
+    guard let pid = read(lockPath).flatMap({ pid_t($0.prefix { $0.isNumber }) }) else { return false }
+    return kill(pid, 0) != 0 && errno == ESRCH
   }
 
   /// The process that runs from this directory, or nil: whoever holds the lock, so that a file that outlived its process counts for nothing.
