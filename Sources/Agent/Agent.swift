@@ -20,6 +20,7 @@ package actor Agent: NodeEndpoint {
   private nonisolated let runtime: ManagedContainerd
   private let node: NodeContext
   private let reporter: NodeReporter
+  private let collector: ImageCollector
   private var pods: [String: PodWorker] = [:]
   private var tasks: [Task<Void, Never>] = []
   private var notReady: String?
@@ -71,6 +72,7 @@ package actor Agent: NodeEndpoint {
     self.runtime = runtime
     self.log = log
     reporter = NodeReporter(configuration: configuration, client: client, cri: runtime.cri, log: log)
+    collector = ImageCollector(cri: runtime.cri, directory: configuration.dataDirectory, log: log)
     node = NodeContext(
       configuration: configuration, client: client, cri: runtime.cri, sources: PodSources(client: client),
       events: EventRecorder(client: client, controller: "kubelet", instance: configuration.nodeName),
@@ -96,6 +98,7 @@ package actor Agent: NodeEndpoint {
           guard !Task.isCancelled, let self else { return }
           await self.writeNodeStatus(force: false)
           await self.rotateLogs()
+          await self.collector.collect()
         }
       })
     tasks.append(
@@ -119,7 +122,7 @@ package actor Agent: NodeEndpoint {
     await stop()
     await runtime.stopEverything()
     for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    Cgroups.removeAll(configuration)
+    await Cgroups.removeAll(configuration)
   }
 
   /// The same for an agent that does not run any more, from its configuration alone.
@@ -127,7 +130,7 @@ package actor Agent: NodeEndpoint {
     let runtime = ManagedContainerd(configuration, log: log)
     await runtime.stopEverything()
     for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    Cgroups.removeAll(configuration)
+    await Cgroups.removeAll(configuration)
   }
 
   /// Says that the node is not ready and why; nil: it is.

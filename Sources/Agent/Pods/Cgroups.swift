@@ -47,11 +47,28 @@ enum Cgroups {
     for controller in controllers { removeTree("/sys/fs/cgroup/\(controller)\(path.dropFirst())") }
   }
 
-  /// Everything under the agent's root, when nothing runs any more.
-  static func removeAll(_ configuration: AgentConfiguration) {
+  /// Everything under the agent's root. What still runs there has lost its runtime and is killed.
+  static func removeAll(_ configuration: AgentConfiguration) async {
     let root = configuration.cgroupRoot.split(separator: "/").first.map(String.init) ?? ""
     guard !root.isEmpty else { return }
-    for controller in controllers { removeTree("/sys/fs/cgroup/\(controller)\(root)") }
+    let trees = controllers.map { "/sys/fs/cgroup/\($0)\(root)" }
+    // A process that has just been killed keeps its cgroup busy for a moment.
+    for _ in 0..<40 {
+      for tree in trees {
+        killAll(tree)
+        removeTree(tree)
+      }
+      if trees.allSatisfy({ !Files.isDirectory($0) }) { return }
+      try? await Task.sleep(for: .milliseconds(50))
+    }
+  }
+
+  private static func killAll(_ path: String) {
+    guard Files.isDirectory(path) else { return }
+    for line in (Files.text("\(path)/cgroup.procs") ?? "").split(separator: "\n") {
+      if let pid = pid_t(line), pid > 1 { kill(pid, SIGKILL) }
+    }
+    for name in Files.entries(path) where Files.isDirectory("\(path)/\(name)") { killAll("\(path)/\(name)") }
   }
 
   private static func removeTree(_ path: String) {

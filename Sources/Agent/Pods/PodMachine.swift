@@ -164,11 +164,19 @@ package struct PodMachine: Sendable {
     if !addresses.isEmpty { self.addresses = addresses }
   }
 
+  /// A sandbox that no longer runs: its number is taken.
+  package mutating func adoptDeadSandbox(attempt: Int) { sandboxAttempt = max(sandboxAttempt, attempt + 1) }
+
   package mutating func adopt(container name: String, attempt: Int, state: ContainerState, image: String, imageID: String) {
     guard let i = containers.firstIndex(where: { $0.plan.name == name }) else { return }
     containers[i].restarts = max(attempt, containers[i].restarts)
     containers[i].state = state
     containers[i].hasStartedOnce = true
+    if case .exited(let exit) = state, containers[i].restarts > 0 {
+      // The back-off goes on where the earlier agent left it.
+      containers[i].backoff = min(Self.longestBackoff, Self.firstBackoff * Double(1 << min(containers[i].restarts - 1, 6)))
+      containers[i].notBefore = exit.finishedAt + containers[i].backoff
+    }
     if !image.isEmpty { containers[i].image = image }
     if !imageID.isEmpty { containers[i].imageID = imageID }
   }
@@ -205,6 +213,13 @@ package struct PodMachine: Sendable {
       if !addresses.isEmpty { self.addresses = addresses }
       sandboxBackoff = 0
       sandboxNotBefore = nil
+      // In a new sandbox a pod is initialized anew.
+      for i in containers.indices where containers[i].plan.isInit && !containers[i].plan.isSidecar {
+        guard case .exited(let exit) = containers[i].state, exit.code == 0 else { continue }
+        containers[i].last = exit
+        containers[i].restarts += 1
+        containers[i].state = .waiting(reason: "PodInitializing", message: "")
+      }
     case .sandboxFailed(let reason, let message):
       sandbox = .absent
       sandboxBackoff = min(Self.longestBackoff, max(1, sandboxBackoff * 2))

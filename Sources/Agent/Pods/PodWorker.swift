@@ -69,6 +69,8 @@ actor PodWorker {
         )
         volumePaths = (try? await volumes.prepare(addresses: machine.addresses)) ?? [:]
         startRefreshing()
+      } else {
+        machine.adoptDeadSandbox(attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0))
       }
     }
     for container in containers {
@@ -236,9 +238,19 @@ actor PodWorker {
       Cgroups.apply(plan, node.configuration)
       handle(.sandboxCreated(id: id, addresses: addresses))
       startRefreshing()
+      await removeOldSandboxes(keep: id)
     } catch {
       let message = (error as? GRPCError)?.message ?? "\(error)"
       handle(.sandboxFailed(reason: "FailedCreatePodSandBox", message: "Failed to create pod sandbox: \(message)"))
+    }
+  }
+
+  private func removeOldSandboxes(keep: String) async {
+    let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
+    guard let list = try? await node.cri.call("ListPodSandbox", filter) else { return }
+    for sandbox in list["items"].array ?? [] where sandbox["id"].string != keep {
+      _ = try? await node.cri.call("StopPodSandbox", ["pod_sandbox_id": sandbox["id"]])
+      _ = try? await node.cri.call("RemovePodSandbox", ["pod_sandbox_id": sandbox["id"]])
     }
   }
 
@@ -340,6 +352,10 @@ actor PodWorker {
     let known = Dictionary(variables, uniquingKeysWith: { $1 })
     let podDirectory = volumes.podDirectory
     var mounts: [Value] = []
+    // What the agent keeps up to date is nobody else's to write.
+    let contentVolumes = Set(
+      (plan.object["spec"]["volumes"].array ?? []).filter { volume in Volumes.contentKinds.contains { !volume[$0.key].isNull } }
+        .compactMap { $0["name"].string })
     for (index, mount) in (spec["volumeMounts"].array ?? []).enumerated() {
       let volume = mount["name"].string ?? ""
       guard var path = volumePaths[volume] else { throw AgentFailure("volume \"\(volume)\" is not mounted") }
@@ -358,7 +374,7 @@ actor PodWorker {
         default: "PROPAGATION_PRIVATE"
         }
       mounts.append([
-        "container_path": .string(target), "host_path": .string(path), "readonly": .bool(mount["readOnly"].bool ?? false),
+        "container_path": .string(target), "host_path": .string(path), "readonly": .bool(mount["readOnly"].bool == true || contentVolumes.contains(volume)),
         "propagation": .string(propagation),
       ])
     }
@@ -384,8 +400,6 @@ actor PodWorker {
     func words(_ name: String) -> Value {
       .array((spec[name].array ?? []).compactMap(\.string).map { .string(ContainerEnvironment.expand($0, known)) })
     }
-    var devices: [Value] = []
-    if spec["securityContext"]["privileged"].bool == true { devices = [] }
     var labels = RuntimeConfiguration.labels(plan)
     labels["io.kubernetes.container.name"] = .string(container.name)
     return [
@@ -394,7 +408,7 @@ actor PodWorker {
       "command": words("command"), "args": words("args"),
       "working_dir": .string(ContainerEnvironment.expand(spec["workingDir"].string ?? "", known)),
       "envs": .array(variables.map { ["key": .string($0.0), "value": .string($0.1)] }), "mounts": .array(mounts),
-      "devices": .array(devices), "labels": labels,
+      "labels": labels,
       "annotations": [
         "io.kubernetes.container.restartCount": .string("\(attempt)"),
         "io.kubernetes.container.terminationMessagePath": .string(messagePath),
@@ -438,14 +452,12 @@ actor PodWorker {
 
   private func stopContainer(_ name: String, _ id: String, _ grace: Int64) async {
     for address in machine.addresses where machine.isTerminating { await node.drain(address) }
-    if grace > 0 || true {
-      do throws(GRPCError) {
-        _ = try await node.cri.call(
-          "StopContainer", ["container_id": .string(id), "timeout": .int(max(0, grace))], deadline: .seconds(grace + 120))
-      } catch {
-        if error.status != .notFound {
-          node.log.warning("container not stopped", metadata: ["pod": "\(key)", "container": "\(name)", "error": "\(error)"])
-        }
+    do throws(GRPCError) {
+      _ = try await node.cri.call(
+        "StopContainer", ["container_id": .string(id), "timeout": .int(max(0, grace))], deadline: .seconds(grace + 120))
+    } catch {
+      if error.status != .notFound {
+        node.log.warning("container not stopped", metadata: ["pod": "\(key)", "container": "\(name)", "error": "\(error)"])
       }
     }
     await reportExit(name, id)

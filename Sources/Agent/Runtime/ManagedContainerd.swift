@@ -193,6 +193,8 @@ package actor ManagedContainerd {
 
   /// Ends everything of this agent: pods, shims, containerd, mounts. Leaves nothing that runs.
   package func stopEverything() async {
+    // A containerd that has died comes back once more, so that networks are given back the way they were taken.
+    if isOwn, Files.exists("\(directory)/config.toml") { try? await start() }
     if isOwn, let sandboxes = try? await cri.call("ListPodSandbox") {
       await withTaskGroup(of: Void.self) { group in
         for sandbox in sandboxes["items"].array ?? [] {
