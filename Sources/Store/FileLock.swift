@@ -14,9 +14,14 @@ final class FileLock: Sendable {
     let file = open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw .refused("cannot open \(path).lock: \(String(cString: strerror(errno)))") }
     // The holder may be on its way out: a process that was just killed, whose files the kernel closes a moment later, or a program that
-    // this process is about to start, with a copy of our old descriptor until its exec. Both are waited for.
+    // this process is about to start, with a copy of our old descriptor until its exec. Both take milliseconds; a second is waited for
+    // them, in small steps, since flock has no deadline of its own.
     let isOurs = Self.held.withLock { $0.contains(path) }
-    let isFree = flock(file, LOCK_EX | LOCK_NB) == 0 || !isOurs && Self.isLeaving(Self.holder(file)) && flock(file, LOCK_EX) == 0
+    var isFree = flock(file, LOCK_EX | LOCK_NB) == 0
+    for _ in 0..<50 where !isFree && !isOurs {
+      usleep(20_000)
+      isFree = flock(file, LOCK_EX | LOCK_NB) == 0
+    }
     guard isFree else {
       var buffer = [UInt8](repeating: 0, count: 16)
       let count = max(0, Glibc.read(file, &buffer, buffer.count))
@@ -33,17 +38,6 @@ final class FileLock: Sendable {
 
   /// Paths that this process holds.
   private static let held = Mutex<Set<String>>([])
-
-  private static func isLeaving(_ holder: pid_t?) -> Bool {
-    guard let holder else { return false }
-    return holder == getpid() || kill(holder, 0) != 0 && errno == ESRCH
-  }
-
-  private static func holder(_ file: Int32) -> pid_t? {
-    var buffer = [UInt8](repeating: 0, count: 16)
-    let count = max(0, Glibc.pread(file, &buffer, buffer.count, 0))
-    return pid_t(String(decoding: buffer.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
-  }
 
   deinit { release() }
 

@@ -7,7 +7,7 @@ import Testing
   func killedContainerRestarts() async throws {
     try await Cluster.with { cluster in
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 1))
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+      try await cluster.rolledOut("web")
       let pod = try await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
       let watch = try cluster.kubectlRunning(
         "get", "pod", pod, "-w", "-o",
@@ -30,7 +30,7 @@ import Testing
   func killedServerComesBack() async throws {
     try await Cluster.with { cluster in
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 2))
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+      try await cluster.rolledOut("web")
       let query =
         "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}"
       let before = try await cluster.kubectl("get", "pods", "-o", query)
@@ -40,11 +40,11 @@ import Testing
       #expect(
         try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v1\n")
       try await cluster.start()
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+      try await cluster.rolledOut("web")
       #expect(try await cluster.kubectl("get", "pods", "-o", query) == before)
       // It still acts: a new template rolls out.
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 2, message: "v2"))
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+      try await cluster.rolledOut("web")
       #expect(
         try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"])).output == "v2\n")
     }
@@ -54,7 +54,7 @@ import Testing
   func downLeavesNothing() async throws {
     let directory = try await Cluster.with { cluster in
       try await cluster.apply(WorkloadTests.deployment("web", replicas: 2))
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+      try await cluster.rolledOut("web")
       #expect(await cluster.terminate()?.status == 0)
       try await Command.run(cluster.inside([Cluster.gantry, "down", "--data-dir", cluster.dataDirectory]))
       #expect(try await Command.run(cluster.inside(["nft", "list", "tables"])).output == "")

@@ -37,20 +37,20 @@ import Testing
   func lifeOfADeployment(minor: Int) async throws {
     try await Cluster.with { cluster in
       try await cluster.apply(Self.deployment("web", replicas: 2), minor: minor)
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s", minor: minor)
+      try await cluster.rolledOut("web", minor: minor)
       #expect(try await cluster.kubectl("get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}", minor: minor) == "2")
 
       try await cluster.kubectl("scale", "deployment/web", "--replicas=3", minor: minor)
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s", minor: minor)
+      try await cluster.rolledOut("web", minor: minor)
       let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}", minor: minor)
       let url = "http://127.0.0.1:\(port)/"
       #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v1\n")
 
       try await cluster.apply(Self.deployment("web", replicas: 3, message: "v2"), minor: minor)
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s", minor: minor)
+      try await cluster.rolledOut("web", minor: minor)
       #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v2\n")
       try await cluster.kubectl("rollout", "undo", "deployment/web", minor: minor)
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s", minor: minor)
+      try await cluster.rolledOut("web", minor: minor)
       #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v1\n")
 
       try await cluster.kubectl("delete", "deployment/web", "service/web", "--wait", minor: minor)
@@ -63,7 +63,7 @@ import Testing
   func rollingUpdateLosesNothing() async throws {
     try await Cluster.with { cluster in
       try await cluster.apply(Self.deployment("web", replicas: 3))
-      try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+      try await cluster.rolledOut("web")
       let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
       // A new connection for every request, as fast as curl goes; the loop ends when the file appears and prints its counts.
       let stop = "\(cluster.dataDirectory)/stop-requests"
@@ -78,7 +78,7 @@ import Testing
       #expect(await requests.waits { $0.contains("started") })
       for message in ["v2", "v3"] {
         try await cluster.apply(Self.deployment("web", replicas: 3, message: message))
-        try await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+        try await cluster.rolledOut("web")
       }
       #expect(FileManager.default.createFile(atPath: stop, contents: nil))
       let outcome = await requests.outcome()

@@ -165,9 +165,10 @@ struct APIForwarderTests {
   @Test("a server that is gone is passed over; with none left the connection is closed")
   func failover() async throws {
     let server = try await echoServer()
-    let gone = try await echoServer()
-    let gonePort = try #require(gone.localAddress?.port)
-    try await gone.close().get()
+    // Bound and not listening: it refuses, and nobody else is given its port meanwhile.
+    let gone = try ReservedPort()
+    defer { gone.release() }
+    let gonePort = gone.port
     let forwarder = try await APIForwarder.start(
       address: .v4(0x7F00_0001), port: 0,
       servers: [.init(host: "127.0.0.1", port: gonePort), .init(host: "127.0.0.1", port: try #require(server.localAddress?.port))])
@@ -178,6 +179,30 @@ struct APIForwarderTests {
     #expect(left == nil || left == 0)
     await forwarder.stop()
   }
+}
+
+/// A port of the loopback interface that is taken and refuses connections.
+private struct ReservedPort {
+  let port: Int
+  private let descriptor: Int32
+
+  init() throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr)
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+      }
+    }
+    try #require(bound)
+    self.descriptor = descriptor
+    port = Int(UInt16(bigEndian: address.sin_port))
+  }
+
+  func release() { close(descriptor) }
 }
 
 private final class Echo: ChannelInboundHandler {

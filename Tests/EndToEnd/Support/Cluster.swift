@@ -99,6 +99,15 @@ final class Cluster: Sendable {
     try await Command.run(kubectlCommand(arguments, minor: minor), input: input, timeout: timeout).output
   }
 
+  /// Waits until a deployment's rollout is through and the pods it replaced are gone, so that every answer is the new ones'.
+  func rolledOut(_ deployment: String, minor: Int = 37) async throws {
+    try await kubectl("rollout", "status", "deployment/\(deployment)", "--timeout=120s", minor: minor)
+    let query = "jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{\"\\n\"}{end}"
+    let leaving = try await kubectl("get", "pods", "-l", "app=\(deployment)", "-o", query, minor: minor).split(separator: "\n")
+      .map { $0.split(separator: " ") }.filter { $0.count == 2 }.map { "pod/\($0[0])" }
+    for pod in leaving { try await kubectl("wait", "--for=delete", pod, "--timeout=60s", minor: minor) }
+  }
+
   /// What kubectl says where a refusal is expected or possible.
   func tryKubectl(_ arguments: String..., input: String? = nil, minor: Int = 37) async throws -> Command.Outcome {
     try await Command.run(kubectlCommand(arguments, minor: minor), input: input, mayFail: true)
