@@ -6,7 +6,9 @@ import Wire
 struct PartsTests {
   @Test(
     "quantities",
-    arguments: [("1", 1000), ("250m", 250), ("1Gi", 1_073_741_824_000), ("1.5", 1500), ("2e3", 2_000_000), ("1k", 1_000_000), ("100n", 1)] as [(String, Int64)])
+    arguments: [
+      ("1", 1000), ("250m", 250), ("1Gi", 1_073_741_824_000), ("1.5", 1500), ("2e3", 2_000_000), ("1k", 1_000_000), ("100n", 1),
+    ] as [(String, Int64)])
   func quantities(text: String, milli: Int64) { #expect(Quantities.milli(text) == milli) }
 
   @Test("what is no quantity is none", arguments: ["", "x", "1Q", "--1", "1e99"])

@@ -40,7 +40,8 @@ struct PodMachineTests {
       now = now + seconds
       return send(
         .exited(
-          container: name, .init(id: id, code: code, reason: code == 0 ? "Completed" : "Error", message: "", startedAt: started, finishedAt: now)))
+          container: name,
+          .init(id: id, code: code, reason: code == 0 ? "Completed" : "Error", message: "", startedAt: started, finishedAt: now)))
     }
 
     mutating func delete(grace: Int64 = 30) -> [PodMachine.Effect] {
@@ -50,7 +51,9 @@ struct PodMachineTests {
       return send(.specChanged(object))
     }
 
-    var told: [String] { effects.compactMap { if case .tell(_, let reason, let message, _) = $0 { "\(reason): \(message)" } else { nil } } }
+    var told: [String] {
+      effects.compactMap { if case .tell(_, let reason, let message, _) = $0 { "\(reason): \(message)" } else { nil } }
+    }
     mutating func status() -> Value { machine.status(hostAddress: "10.1.1.1", now: now) }
   }
 
@@ -95,7 +98,8 @@ struct PodMachineTests {
 
   @Test("a sidecar starts before the next init container, stays, and is stopped last")
   func sidecar() {
-    var world = World(Self.spec(["name": "c"], inits: [["name": "side", "restartPolicy": "Always"], ["name": "a"]], restart: "Never"))
+    var world = World(
+      Self.spec(["name": "c"], inits: [["name": "side", "restartPolicy": "Always"], ["name": "a"]], restart: "Never"))
     #expect(world.begin() == [.start(container: "side", attempt: 0)])
     #expect(world.run("side", id: "1") == [.start(container: "a", attempt: 0)])
     _ = world.run("a", id: "2")
@@ -125,7 +129,9 @@ struct PodMachineTests {
     #expect(world.exit("c", id: "long", code: 1, after: 601) == [.start(container: "c", attempt: 9)])
   }
 
-  @Test("restart policies", arguments: [("Always", 0, true), ("Always", 1, true), ("OnFailure", 0, false), ("OnFailure", 1, true), ("Never", 1, false)])
+  @Test(
+    "restart policies",
+    arguments: [("Always", 0, true), ("Always", 1, true), ("OnFailure", 0, false), ("OnFailure", 1, true), ("Never", 1, false)])
   func policies(policy: String, code: Int64, restarts: Bool) {
     var world = World(Self.spec(["name": "c"], restart: policy))
     _ = world.begin()
@@ -152,7 +158,8 @@ struct PodMachineTests {
   func probes() {
     var world = World(
       Self.spec([
-        "name": "c", "livenessProbe": ["failureThreshold": 2, "terminationGracePeriodSeconds": 3], "readinessProbe": ["failureThreshold": 1],
+        "name": "c", "livenessProbe": ["failureThreshold": 2, "terminationGracePeriodSeconds": 3],
+        "readinessProbe": ["failureThreshold": 1],
       ]))
     _ = world.begin()
     _ = world.run("c", id: "1")
@@ -163,7 +170,10 @@ struct PodMachineTests {
     #expect(world.told == ["Unhealthy: Readiness probe failed: no"])
     #expect(world.status()["containerStatuses"][0]["ready"].bool == false)
     #expect(world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "no")) == [])
-    #expect(world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "no")) == [.stop(container: "c", id: "1", grace: 3)])
+    #expect(
+      world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "no")) == [
+        .stop(container: "c", id: "1", grace: 3)
+      ])
     #expect(world.told.last == "Killing: Container c failed liveness probe, will be restarted")
     #expect(world.exit("c", id: "1", code: 137) == [.start(container: "c", attempt: 1)])
     // A late answer about the old container changes nothing.
@@ -179,7 +189,10 @@ struct PodMachineTests {
     #expect(world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "")) == [])
     _ = world.send(.probed(container: "c", id: "1", .startup, succeeded: true, message: ""))
     #expect(world.status()["containerStatuses"][0]["started"].bool == true)
-    #expect(world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "")) == [.stop(container: "c", id: "1", grace: 30)])
+    #expect(
+      world.send(.probed(container: "c", id: "1", .liveness, succeeded: false, message: "")) == [
+        .stop(container: "c", id: "1", grace: 30)
+      ])
   }
 
   @Test("a deletion stops containers with its grace, then the sandbox, then lets the object go")
@@ -254,7 +267,8 @@ struct PodMachineTests {
     }
     var world = World(
       Self.spec(
-        ["name": "a", "livenessProbe": ["failureThreshold": 1]], ["name": "b"], inits: [["name": "i"], ["name": "s", "restartPolicy": "Always"]]))
+        ["name": "a", "livenessProbe": ["failureThreshold": 1]], ["name": "b"],
+        inits: [["name": "i"], ["name": "s", "restartPolicy": "Always"]]))
     var pending: [PodMachine.Effect] = []
     var ids = 0
     var alive: [String: String] = [:]
@@ -283,7 +297,9 @@ struct PodMachineTests {
         let effect = pending.remove(at: Int(next(UInt64(pending.count))))
         switch effect {
         case .createSandbox:
-          if next(5) == 0 { take(world.send(.sandboxFailed(reason: "x", message: "y"))) } else {
+          if next(5) == 0 {
+            take(world.send(.sandboxFailed(reason: "x", message: "y")))
+          } else {
             sandboxes = 1
             take(world.send(.sandboxCreated(id: "s\(step)", addresses: ["10.0.0.1"])))
           }
@@ -298,7 +314,9 @@ struct PodMachineTests {
           take(world.send(.sandboxStopped))
         case .start(let name, _):
           if next(5) == 0 || sandboxes == 0 {
-            take(world.send(.startFailed(container: name, reason: next(2) == 0 ? "ErrImagePull" : "CreateContainerError", message: "m")))
+            take(
+              world.send(
+                .startFailed(container: name, reason: next(2) == 0 ? "ErrImagePull" : "CreateContainerError", message: "m")))
           } else {
             ids += 1
             alive[name] = "\(ids)"

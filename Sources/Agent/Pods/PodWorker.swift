@@ -374,7 +374,8 @@ actor PodWorker {
         default: "PROPAGATION_PRIVATE"
         }
       mounts.append([
-        "container_path": .string(target), "host_path": .string(path), "readonly": .bool(mount["readOnly"].bool == true || contentVolumes.contains(volume)),
+        "container_path": .string(target), "host_path": .string(path),
+        "readonly": .bool(mount["readOnly"].bool == true || contentVolumes.contains(volume)),
         "propagation": .string(propagation),
       ])
     }

@@ -32,7 +32,8 @@ struct ImageCollector: Sendable {
     let disk = NodeReporter.disk(directory)
     guard disk.total > 0, (disk.total - disk.available) / max(1, disk.total / 100) >= Self.highThreshold else { return }
     guard let images = try? await cri.call("ListImages"), let containers = try? await cri.call("ListContainers") else { return }
-    let used = Set((containers["containers"].array ?? []).flatMap { [$0["image"]["image"].string, $0["image_ref"].string] }.compactMap(\.self))
+    let used = Set(
+      (containers["containers"].array ?? []).flatMap { [$0["image"]["image"].string, $0["image_ref"].string] }.compactMap(\.self))
     let target = disk.total / 100 * (100 - Self.lowThreshold) - disk.available
     for id in Self.choose(images["images"].array ?? [], used: used, toFree: target) {
       log.info("removing unused image", metadata: ["image": "\(id)"])
