@@ -1,3 +1,4 @@
+import Crypto
 import Wire
 
 /// The image of every pod's sandbox, made by the agent itself: one static program of some 180 bytes that waits for ever.
@@ -72,13 +73,13 @@ enum PauseImage {
   /// The image as a file that `ctr images import` takes.
   static var archive: [UInt8] {
     let layer = Tar.archive([(name: "pause", mode: 0o755, bytes: program)])
-    let digest = SHA256.hex(layer)
+    let digest = hex(layer)
     let config: Value = [
       "architecture": .string(architecture), "os": "linux", "config": ["Entrypoint": ["/pause"]],
       "rootfs": ["type": "layers", "diff_ids": [.string("sha256:\(digest)")]],
     ]
     let configBytes = Array(config.json.utf8)
-    let configName = "\(SHA256.hex(configBytes)).json"
+    let configName = "\(hex(configBytes)).json"
     let manifest: Value = [["Config": .string(configName), "RepoTags": [.string(name)], "Layers": ["layer.tar"]]]
     return Tar.archive([
       (name: configName, mode: 0o644, bytes: configBytes), (name: "layer.tar", mode: 0o644, bytes: layer),
@@ -114,4 +115,9 @@ enum Tar {
     }
     return out + [UInt8](repeating: 0, count: 1024)
   }
+}
+
+private func hex(_ bytes: [UInt8]) -> String {
+  let digits = Array("0123456789abcdef".utf8)
+  return String(decoding: SHA256.hash(data: bytes).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }
