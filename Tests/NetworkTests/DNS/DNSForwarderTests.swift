@@ -23,7 +23,7 @@ struct DNSForwarderTests {
         #"printf '\013\064\001\000\000\001\000\000\000\000\000\000\007example\003org\000\000\001\000\001' >&3; head -c 4 <&3 | od -An -tx1"#
       let answer = try await Command().run("timeout", "5", "bash", "-c", "exec 3<>/dev/udp/127.0.0.1/\(port); \(query)")
       #expect(answer.trimmed.hasPrefix("0b 34 8") && answer.trimmed.hasSuffix("2"), "\(answer)")
-      #expect(ContinuousClock.now - start < .seconds(1))
+      #expect(ContinuousClock.now - start < .seconds(4), "it waited for a server that cannot be reached")
     }
     await server.stop()
   }
