@@ -3,7 +3,13 @@ import Glibc
 extension SQLiteStore {
   /// Writes everything into one new file (0600) while the store is in use.
   /// - Throws: ``StoreError/refused(_:)`` where the file exists; `.full`.
-  package func backup(to path: String) throws(StoreError) { try Self.copy(configurationPath, to: path) { _ in nil } }
+  package func backup(to path: String) throws(StoreError) { try Self.backup(configurationPath, to: path) }
+
+  /// The same for a file, whether a server writes to it or none.
+  package static func backup(_ source: String, to path: String) throws(StoreError) {
+    guard access(source, R_OK) == 0 else { throw .refused("cannot read \(source): \(String(cString: strerror(errno)))") }
+    try copy(source, to: path) { _ in nil }
+  }
 
   /// Makes a store of a backup. Its revisions begin above everything that the lost store can have issued, and everything older
   /// counts as compacted: clients list again instead of believing what never happened here.

@@ -66,6 +66,8 @@ package final class SQLiteStore: StoreEngine {
   private let shared: Mutex<Shared>
   private let lock: FileLock
   private let isFull = Atomic<Bool>(false)
+  /// The last commit found no room on the disk; the next one that does ends this.
+  package var isOutOfSpace: Bool { isFull.load(ordering: .relaxed) }
   private let lastReclaim = Atomic<Int64>(0)
   package let clusterID: String
   /// What every server of the cluster understands.

@@ -237,7 +237,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case .compacted(let oldest): "events before revision \(oldest) are compacted"
     case .full(let path): "the disk that holds \(path) is full: free space, then try again"
     case .tooLarge(let what), .invalid(let what): what
-    case .corrupted(let path, let why): "\(path) is damaged (\(why)): restore a backup with gantry restore"
+    case .corrupted(let path, let why):
+      "\(path) is damaged (\(why)): move it away and make a new one of a backup with: gantry restore FILE"
     case .closed: "the store is closed"
     case .refused(let why), .failed(let why): why
     }

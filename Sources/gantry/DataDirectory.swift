@@ -12,6 +12,10 @@ struct DataDirectory {
         throw StartFailure("cannot make \(made): \(String(cString: strerror(errno))); give another --data-dir")
       }
     }
+    var facts = stat()
+    guard stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR else {
+      throw StartFailure("\(path) is not a directory; give another --data-dir")
+    }
     guard access(path, W_OK) == 0 else {
       throw StartFailure("cannot write to \(path): \(String(cString: strerror(errno))); run as root or give another --data-dir")
     }
@@ -50,6 +54,9 @@ struct DataDirectory {
     guard let pid = read(lockPath).flatMap({ pid_t($0.prefix { $0.isNumber }) }) else { return false }
     return kill(pid, 0) != 0 && errno == ESRCH
   }
+
+  /// False: it is there, and this user may not look into it.
+  var isReadable: Bool { access(path, X_OK) == 0 || errno != EACCES }
 
   /// The process that runs from this directory, or nil: whoever holds the lock, so that a file that outlived its process counts for nothing.
   var runningProcess: pid_t? {

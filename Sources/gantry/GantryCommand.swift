@@ -13,7 +13,7 @@ struct GantryCommand: AsyncParsableCommand {
     commandName: "gantry",
     abstract: "A container orchestrator with the Kubernetes API: one binary, one store, one fleet.",
     version: "gantry \(Version.current)",
-    subcommands: [Up.self, Server.self, Status.self, Down.self],
+    subcommands: [Up.self, Server.self, Status.self, Down.self, Backup.self, Restore.self],
     defaultSubcommand: nil)
 
   /// An error that leaves `main` would be a crash with a backtrace: everything ends here, as one sentence.
@@ -25,6 +25,9 @@ struct GantryCommand: AsyncParsableCommand {
       if var asynchronous = command as? any AsyncParsableCommand { try await asynchronous.run() } else { try command.run() }
     } catch let error as StartFailure {
       write(error.message, to: STDERR_FILENO)
+      Glibc.exit(1)
+    } catch  where exitCode(for: error) == .failure {
+      write("gantry: \(error)", to: STDERR_FILENO)
       Glibc.exit(1)
     } catch {
       exit(withError: error)

@@ -40,37 +40,53 @@ struct Instance {
     defer { store.close() }
     let identity = try ServerIdentity(store: store, sealer: Sealer(token: try directory.serverToken()))
     let plane = try await controlPlane(store, identity, host: host, port: port)
-    let names = servingNames(plane, host: host)
-    let serving = try identity.server.server("gantry", names: names)
-    let listener = try await listen(plane, directory, identity, serving, host: host, port: port)
     let reachable = host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host
     let url = "https://\(reachable.contains(":") ? "[\(reachable)]" : reachable):\(port)"
-    try writeCredentials(directory, identity, url: url)
+    let credentials = Credentials(
+      directory: directory, identity: identity, names: servingNames(plane, host: host), url: url, nodeName: try node?.name(),
+      lifetime: server.certificateLifetime * 3600)
+    let health = Health(store: store)
+    let listener = try await listen(plane, directory, try credentials.renew(), health, host: host, port: port)
 
-    let components = Task { try await runComponents(plane, directory, identity, url: url, port: port) }
-    try announce("gantry is ready: Kubernetes API and image registry on \(url); export KUBECONFIG=\(common.kubeconfigPath)")
-    // Whoever ends first: a signal, or a component that cannot go on.
-    let (endings, ending) = AsyncStream.makeStream(of: String.self)
+    let (moments, feed) = AsyncStream.makeStream(of: Moment.self)
+    let components = Task {
+      do {
+        try await runComponents(plane, directory, identity, credentials, listener, port: port) { feed.yield(.nodeReady) }
+      } catch { feed.yield(.ended("\((error as? StartFailure)?.message ?? "\(error)")")) }
+    }
     Task {
       _ = await Signals.termination()
-      ending.yield("")
+      feed.yield(.ended(""))
     }
-    Task {
-      do { try await components.value } catch { ending.yield("\((error as? StartFailure)?.message ?? "\(error)")") }
-    }
-    var reason = ""
-    for await first in endings {
-      reason = first
-      break
-    }
+    if node == nil { feed.yield(.nodeReady) }
+    let reason = try await untilTheEnd(moments, ready: "Kubernetes API and image registry on \(url)")
     logger.info("stopping", metadata: ["reason": "\(reason.isEmpty ? "signal" : reason)"])
+    health.isStopping.store(true, ordering: .relaxed)
     components.cancel()
     await listener.shutdown(within: .seconds(5))
     if !reason.isEmpty { throw StartFailure(sentence: reason) }
   }
 
+  private enum Moment: Sendable {
+    /// Pods can run here; never told where there is no node.
+    case nodeReady
+    /// A signal (the reason is empty), or a component that cannot go on.
+    case ended(String)
+  }
+
+  /// Says once that everything is ready, and waits for the reason to stop.
+  private func untilTheEnd(_ moments: AsyncStream<Moment>, ready: String) async throws -> String {
+    for await moment in moments {
+      switch moment {
+      case .nodeReady: try announce("gantry is ready: \(ready); export KUBECONFIG=\(common.kubeconfigPath)")
+      case .ended(let reason): return reason
+      }
+    }
+    return ""
+  }
+
   private func openStore(_ directory: DataDirectory) throws -> SQLiteStore {
-    let path = server.datastore.map { String($0.dropFirst("sqlite://".count)) } ?? "\(directory.path)/state.db"
+    let path = DatastoreOption.path(server.datastore, in: directory.path)
     do throws(StoreError) { return try SQLiteStore(.init(path: path)) } catch { throw StartFailure("\(error)") }
   }
 
@@ -104,35 +120,24 @@ struct Instance {
   }
 
   private func listen(
-    _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, _ serving: CertificateAuthority.Pair,
-    host: String, port: Int
+    _ plane: ControlPlane, _ directory: DataDirectory, _ tls: ServerTLS, _ health: Health, host: String, port: Int
   ) async throws -> HTTPServer {
     let registry: RegistryHandler
     do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch
     {
       throw StartFailure(error.message)
     }
-    let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, host: host, port: port))
-    let tls = ServerTLS(
-      certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8),
-      privateKey: Array(serving.keyPEM.utf8),
-      clientCAs: Array(identity.client.certificatePEM.utf8))
-    do {
+    let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, health, host: host, port: port))
+    do throws(HTTPServerError) {
       return try await HTTPServer.start(
         .init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
-    } catch let error as HTTPServerError { throw StartFailure(error.description) }
+    } catch { throw StartFailure(error.description) }
   }
 
-  private func kubernetes(_ plane: ControlPlane, host: String, port: Int) -> KubernetesAPI {
+  private func kubernetes(_ plane: ControlPlane, _ health: Health, host: String, port: Int) -> KubernetesAPI {
     var configuration = KubernetesAPI.Configuration()
     configuration.serverAddress = "\(server.advertiseAddress ?? host):\(port)"
-    return KubernetesAPI(plane, configuration)
-  }
-
-  private func writeCredentials(_ directory: DataDirectory, _ identity: ServerIdentity, url: String) throws {
-    let admin = try identity.client.client("kubernetes-admin", groups: ["system:masters"])
-    try directory.write(Kubeconfig.text(server: url, caPEM: identity.server.certificatePEM, client: admin), to: "admin.kubeconfig")
-    try directory.write(identity.server.certificatePEM, to: "ca.crt", mode: 0o644)
+    return KubernetesAPI(plane, configuration, healthChecks: health.checks)
   }
 
   private func announce(_ line: String) throws {
@@ -147,7 +152,8 @@ struct Instance {
   // MARK: What runs on the control plane
 
   private func runComponents(
-    _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, url: String, port: Int
+    _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, _ credentials: Credentials,
+    _ listener: HTTPServer, port: Int, nodeReady: @escaping @Sendable () -> Void
   ) async throws {
     let clients: @Sendable (Identity) -> any Client = { plane.client(as: $0) }
     let controllers = Controllers(
@@ -158,41 +164,15 @@ struct Instance {
       group.addTask { await plane.run() }
       group.addTask { await controllers.run() }
       group.addTask { await scheduler.run() }
+      group.addTask { await credentials.keepFresh(logger) { tls throws(HTTPServerError) in try listener.reload(tls) } }
       if let node {
         group.addTask {
           try await NodeInstance(common: common, server: server, options: node).run(
-            plane, directory, identity, url: url, port: port)
+            plane, directory, url: credentials.url, port: port, ready: nodeReady)
         }
       }
       // A node that cannot work ends the instance; the others end only when they are cancelled.
       while let _ = try await group.next() {}
     }
-  }
-}
-
-/// The authorities and the key that seals them, from the datastore.
-struct ServerIdentity {
-  let sealer: Sealer
-  let server, client, frontProxy: CertificateAuthority
-
-  init(store: any StoreEngine, sealer: Sealer) throws {
-    self.sealer = sealer
-    do {
-      server = try CertificateAuthority(.server, store: store, sealer: sealer)
-      client = try CertificateAuthority(.client, store: store, sealer: sealer)
-      frontProxy = try CertificateAuthority(.frontProxy, store: store, sealer: sealer)
-    } catch { throw StartFailure("\(error)") }
-  }
-}
-
-extension DataDirectory {
-  /// The secret that servers share: made on first start, kept beside the data, never in it.
-  func serverToken() throws -> String {
-    if let token = read("\(path)/server-token")?.prefix(while: { !$0.isWhitespace }), token.count >= 16 { return String(token) }
-    var random = SystemRandomNumberGenerator()
-    let digits = Array("0123456789abcdefghijklmnopqrstuvwxyz")
-    let token = String((0..<40).map { _ in digits[Int(random.next(upperBound: UInt(digits.count)))] })
-    try write(token + "\n", to: "server-token")
-    return token
   }
 }

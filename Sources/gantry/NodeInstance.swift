@@ -16,13 +16,15 @@ struct NodeInstance {
   let server: ServerOptions
   let options: NodeOptions
 
-  func run(_ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, url: String, port: Int) async throws {
+  /// Runs until the task is cancelled.
+  /// - Parameter ready: called once, when pods can run here.
+  /// - Throws: ``StartFailure`` where the node cannot work.
+  func run(
+    _ plane: ControlPlane, _ directory: DataDirectory, url: String, port: Int, ready: @Sendable () -> Void
+  ) async throws {
     let name = try options.name()
     let client = plane.client(as: .node(name))
     let (networkConfiguration, agentConfiguration) = try configurations(name, directory, url: url, port: port)
-    let credentials = try identity.client.client("system:node:\(name)", groups: ["system:nodes"])
-    try directory.write(credentials.certificatePEM, to: "node.crt")
-    try directory.write(credentials.keyPEM, to: "node.key")
 
     let box = DrainBox()
     let agent: Agent
@@ -31,7 +33,7 @@ struct NodeInstance {
     }
     plane.setDialer(SingleNodeDialer(name: name, agent: agent))
     do {
-      try await runNetwork(networkConfiguration, client: client, box)
+      try await runNetwork(networkConfiguration, client: client, box, ready)
     } catch {
       await agent.stop()
       throw error
@@ -40,10 +42,13 @@ struct NodeInstance {
   }
 
   /// Services and names, until the task is cancelled. Needs the node's pod addresses, so the agent has registered it before.
-  private func runNetwork(_ configuration: Network.Configuration, client: any Client, _ box: DrainBox) async throws {
+  private func runNetwork(_ configuration: Network.Configuration, client: any Client, _ box: DrainBox, _ ready: () -> Void)
+    async throws
+  {
     let network: Network
     do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
     box.set { await network.drain(podAddress: $0) }
+    ready()
     await network.run()
     await network.stop()
   }
@@ -57,7 +62,7 @@ struct NodeInstance {
         apiServers: [.init(host: "127.0.0.1", port: port)])
     else {
       throw StartFailure(
-        "--cluster-cidr \(server.clusterCidr) and --service-cidr \(server.serviceCidr) must be IPv4 blocks such as 10.42.0.0/16")
+        "--service-cidr \(server.serviceCidr): the block must hold at least sixteen addresses, such as 10.96.0.0/12 does")
     }
     network.clusterDomain = server.clusterDomain
     var agent = AgentConfiguration(

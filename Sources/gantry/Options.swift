@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import Network
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
@@ -41,7 +42,7 @@ struct ServerOptions: ParsableArguments {
   @Option(help: "Further names or addresses for the serving certificate.")
   var tlsSan: [String] = []
 
-  @Option(help: "sqlite:///PATH; a file in the data directory where none is given.")
+  @Option(help: DatastoreOption.help)
   var datastore: String?
 
   @Option(help: "Addresses of services.")
@@ -53,13 +54,32 @@ struct ServerOptions: ParsableArguments {
   @Option(help: "The cluster's DNS domain.")
   var clusterDomain = "cluster.local"
 
+  @Option(help: "Hours that the certificates live which this server issues; it renews its own after two thirds.")
+  var certificateLifetime = 365 * 24.0
+
   @Option(help: "Write one line to this file (or fifo) when ready.")
   var readyFile: String?
 
   func validate() throws {
     _ = try address()
-    if let datastore, !datastore.hasPrefix("sqlite:///") {
-      throw ValidationError("--datastore \(datastore): this version knows sqlite:///PATH (etcd comes later)")
+    try DatastoreOption.validate(datastore)
+    for (option, block) in [("--service-cidr", serviceCidr), ("--cluster-cidr", clusterCidr)] {
+      guard let cidr = CIDR(block), cidr.family == .v4 else {
+        throw ValidationError("\(option) \(block): give an IPv4 block such as 10.42.0.0/16")
+      }
+    }
+    if let advertiseAddress, IPAddress(advertiseAddress) == nil {
+      throw ValidationError("--advertise-address \(advertiseAddress): give an IP address")
+    }
+    for name in tlsSan where IPAddress(name) == nil && !DNSName.isValid(name, wildcard: true) {
+      throw ValidationError("--tls-san \(name): give an IP address or a DNS name")
+    }
+    guard DNSName.isValid(clusterDomain) else {
+      throw ValidationError("--cluster-domain \(clusterDomain): \(DNSName.rule)")
+    }
+    // The authorities themselves live for ten years.
+    guard certificateLifetime > 0, certificateLifetime <= 5 * 365 * 24 else {
+      throw ValidationError("--certificate-lifetime \(certificateLifetime): hours, more than 0 and at most 43800 (five years)")
     }
   }
 
@@ -87,14 +107,11 @@ struct NodeOptions: ParsableArguments {
   var nodeIp: String?
 
   func validate() throws {
-    let name = nodeName ?? "n"
-    let isLabel = { (label: Substring) in
-      label.utf8.count <= 63 && label.first != "-" && label.last != "-" && !label.isEmpty
-        && label.utf8.allSatisfy { $0 &- 48 < 10 || $0 &- 97 < 26 || $0 == UInt8(ascii: "-") }
-    }
-    guard name.utf8.count <= 253, name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(isLabel) else {
+    if let nodeName, !DNSName.isValid(nodeName) { throw ValidationError("--node-name \(nodeName): \(DNSName.rule)") }
+    if let nodeIp, IPAddress(nodeIp) == nil { throw ValidationError("--node-ip \(nodeIp): give an IP address") }
+    if let containerd, !containerd.hasPrefix("/") {
       throw ValidationError(
-        "--node-name \(name): lower-case letters, digits, - and . between them (a DNS name), at most 253 characters")
+        "--containerd \(containerd): give the absolute path of its socket, such as /run/containerd/containerd.sock")
     }
   }
 
@@ -109,5 +126,21 @@ struct NodeOptions: ParsableArguments {
     var buffer = [CChar](repeating: 0, count: 256)
     guard gethostname(&buffer, buffer.count - 1) == 0 else { return nil }
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).lowercased()
+  }
+}
+
+/// Names as certificates, node objects and domains hold them (RFC 1123, lower case).
+enum DNSName {
+  static let rule = "lower-case letters, digits, - and . between them (a DNS name), at most 253 characters"
+
+  /// - Parameter wildcard: the first label may be `*`.
+  static func isValid(_ name: String, wildcard: Bool = false) -> Bool {
+    let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+    return name.utf8.count <= 253
+      && labels.enumerated().allSatisfy { index, label in
+        if wildcard, index == 0, label == "*" { return labels.count > 1 }
+        return !label.isEmpty && label.utf8.count <= 63 && label.first != "-" && label.last != "-"
+          && label.utf8.allSatisfy { $0 &- 48 < 10 || $0 &- 97 < 26 || $0 == UInt8(ascii: "-") }
+      }
   }
 }

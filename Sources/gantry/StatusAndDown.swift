@@ -11,7 +11,11 @@ struct Status: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    guard let pid = DataDirectory(path: common.dataDir).runningProcess else {
+    let directory = DataDirectory(path: common.dataDir)
+    guard directory.isReadable else {
+      throw StartFailure("\(common.dataDir) is private to another user: run it as that user or with sudo")
+    }
+    guard let pid = directory.runningProcess else {
       throw StartFailure("nothing runs from \(common.dataDir); start it with: gantry up --data-dir \(common.dataDir)")
     }
     GantryCommand.write("running as process \(pid); kubectl --kubeconfig \(common.kubeconfigPath) get nodes", to: STDOUT_FILENO)

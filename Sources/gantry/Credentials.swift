@@ -1,0 +1,79 @@
+import ControlPlane
+import FoundationEssentials
+import HTTP
+import Logging
+import Store
+
+/// The certificates that one server issues to itself, its administrator and its node, renewed before they run out.
+///
+/// In: the cluster's authorities. Out: what the listener presents, and the files of the data directory: `ca.crt`, `admin.kubeconfig`,
+/// `node.crt`, `node.key`. Never: keeps the serving key on disk.
+struct Credentials: Sendable {
+  let directory: DataDirectory
+  let identity: ServerIdentity
+  /// DNS names and addresses that clients use for this server.
+  let names: [String]
+  let url: String
+  /// nil: a control plane alone.
+  let nodeName: String?
+  /// Seconds.
+  let lifetime: Double
+
+  /// Issues everything anew.
+  func renew() throws -> ServerTLS {
+    let admin = try identity.client.client("kubernetes-admin", groups: ["system:masters"], lifetime: lifetime)
+    try directory.write(Kubeconfig.text(server: url, caPEM: identity.server.certificatePEM, client: admin), to: "admin.kubeconfig")
+    try directory.write(identity.server.certificatePEM, to: "ca.crt", mode: 0o644)
+    if let nodeName {
+      let node = try identity.client.client("system:node:\(nodeName)", groups: ["system:nodes"], lifetime: lifetime)
+      try directory.write(node.certificatePEM, to: "node.crt")
+      try directory.write(node.keyPEM, to: "node.key")
+    }
+    let serving = try identity.server.server("gantry", names: names, lifetime: lifetime)
+    return ServerTLS(
+      certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8),
+      privateKey: Array(serving.keyPEM.utf8), clientCAs: Array(identity.client.certificatePEM.utf8))
+  }
+
+  /// Renews after two thirds of the lifetime, for ever; a renewal that fails (a full disk) is tried again before the rest is over.
+  func keepFresh(_ logger: Logger, present: @Sendable (ServerTLS) throws(HTTPServerError) -> Void) async {
+    var wait = lifetime * 2 / 3
+    while (try? await Task.sleep(for: .seconds(wait))) != nil {
+      do {
+        try present(try renew())
+        logger.info("certificates renewed", metadata: ["hours": "\(lifetime / 3600)"])
+        wait = lifetime * 2 / 3
+      } catch {
+        logger.error("certificates not renewed, to be tried again", metadata: ["error": "\(error)"])
+        wait = lifetime / 30
+      }
+    }
+  }
+}
+
+/// The authorities and the key that seals them, from the datastore.
+struct ServerIdentity {
+  let sealer: Sealer
+  let server, client, frontProxy: CertificateAuthority
+
+  init(store: any StoreEngine, sealer: Sealer) throws {
+    self.sealer = sealer
+    do {
+      server = try CertificateAuthority(.server, store: store, sealer: sealer)
+      client = try CertificateAuthority(.client, store: store, sealer: sealer)
+      frontProxy = try CertificateAuthority(.frontProxy, store: store, sealer: sealer)
+    } catch { throw StartFailure("\(error)") }
+  }
+}
+
+extension DataDirectory {
+  /// The secret that servers share: made on first start, kept beside the data, never in it.
+  func serverToken() throws -> String {
+    if let token = read("\(path)/server-token")?.prefix(while: { !$0.isWhitespace }), token.count >= 16 { return String(token) }
+    var random = SystemRandomNumberGenerator()
+    let digits = Array("0123456789abcdefghijklmnopqrstuvwxyz")
+    let token = String((0..<40).map { _ in digits[Int(random.next(upperBound: UInt(digits.count)))] })
+    try write(token + "\n", to: "server-token")
+    return token
+  }
+}

@@ -1,0 +1,231 @@
+import Foundation
+import Testing
+
+/// What keeps Gantry from starting: each says what is wrong and what to do, exits with a code that scripts can use, and leaves nothing.
+@Suite struct StartTests {
+  /// A network namespace and a directory that are gone afterwards.
+  static func place(_ body: (_ inside: [String], _ directory: String) async throws -> Void) async throws {
+    let id = "gt-\(String(UInt32.random(in: .min ... .max), radix: 36))"
+    let directory = "/tmp/gantry-start-\(id)"
+    try FileManager.default.createDirectory(
+      atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+    try await Command.run(["ip", "netns", "add", id])
+    let inside = ["nsenter", "--net=/run/netns/\(id)"]
+    var failure: (any Error)?
+    do {
+      try await Command.run(inside + ["ip", "link", "set", "lo", "up"])
+      try await body(inside, directory)
+    } catch { failure = error }
+    try await Command.run(["ip", "netns", "del", id])
+    try FileManager.default.removeItem(atPath: directory)
+    if let failure { throw failure }
+  }
+
+  @Test(
+    "an option that cannot be is refused by its name, with the way out",
+    arguments: [
+      ["up", "--node-name", "Bad_Name", "lower-case letters"],
+      ["up", "--node-ip", "nonsense", "IP address"],
+      ["up", "--containerd", "containerd.sock", "/run/containerd/containerd.sock"],
+      ["server", "--listen", "127.0.0.1", "ADDRESS:PORT"],
+      ["server", "--listen", "127.0.0.1:99999", "ADDRESS:PORT"],
+      ["server", "--data-dir", "relative", "absolute path"],
+      ["server", "--service-cidr", "nonsense", "10.42.0.0/16"],
+      ["server", "--cluster-cidr", "10.42.0.0/33", "10.42.0.0/16"],
+      ["server", "--tls-san", "bad name", "DNS name"],
+      ["server", "--advertise-address", "example.org", "IP address"],
+      ["server", "--cluster-domain", "Cluster_Local", "DNS name"],
+      ["server", "--datastore", "mysql://x", "sqlite:///PATH"],
+      ["server", "--certificate-lifetime", "0", "hours"],
+      ["server", "--log-level", "loud", "info"],
+    ])
+  func badOptions(_ words: [String]) async throws {
+    let outcome = try await Command.run([Cluster.gantry] + words.dropLast(), timeout: 20, mayFail: true)
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains(words[1]) && outcome.errors.contains(words[3]), "\(outcome)")
+  }
+
+  @Test("a port and a data directory in use name who has them; the one that runs goes on")
+  func inUse() async throws {
+    try await Self.place { inside, directory in
+      let first = try Running(inside + [Cluster.gantry, "server", "--data-dir", "\(directory)/a"])
+      #expect(await first.waits { $0.contains("ready") })
+      let port = try await Command.run(
+        inside + [Cluster.gantry, "server", "--data-dir", "\(directory)/b"], timeout: 20, mayFail: true)
+      #expect(port.status == 1)
+      #expect(port.errors.contains("port 6443 on 127.0.0.1 is in use") && port.errors.contains("--listen"), "\(port)")
+      let data = try await Command.run(
+        inside + [Cluster.gantry, "server", "--data-dir", "\(directory)/a", "--listen", "127.0.0.1:7443"], timeout: 20,
+        mayFail: true)
+      #expect(data.status == 1)
+      #expect(data.errors.contains("in use by process") && data.errors.contains("gantry down"), "\(data)")
+      let running = try await Command.run([Cluster.gantry, "status", "--data-dir", "\(directory)/a"])
+      #expect(running.output.contains("running as process"))
+      first.signal(SIGTERM)
+      #expect(await first.outcome().status == 0)
+      let stopped = try await Command.run([Cluster.gantry, "status", "--data-dir", "\(directory)/a"], mayFail: true)
+      #expect(stopped.status == 1 && stopped.errors.contains("gantry up"), "\(stopped)")
+    }
+  }
+
+  @Test("without root, programs or a runtime nothing is left running, and the sentence says what to do")
+  func missing() async throws {
+    try await Self.place { inside, directory in
+      let copy = "\(directory)/gantry"
+      // Not copied by this process: a program started meanwhile would inherit the open file, which may not be executed then.
+      try await Command.run(["cp", Cluster.gantry, copy])
+      let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+      let noRoot = try await Command.run(
+        inside + nobody + [copy, "up", "--data-dir", "/tmp/nobody"], timeout: 20, mayFail: true)
+      #expect(noRoot.status == 1 && noRoot.errors.contains("need root") && noRoot.errors.contains("sudo"), "\(noRoot)")
+      let noRight = try await Command.run(
+        inside + nobody + [copy, "server", "--data-dir", "\(directory)/private"], timeout: 20, mayFail: true)
+      #expect(noRight.status == 1 && noRight.errors.contains("--data-dir"), "\(noRight)")
+
+      // A program that may not be executed is one that is not there.
+      let noProgram = try await Command.run(
+        inside + [
+          "unshare", "-m", "sh", "-c",
+          "mount --bind /dev/null $(command -v nft) && exec \(Cluster.gantry) up --data-dir \(directory)/d --node-name n1",
+        ], timeout: 20, mayFail: true)
+      #expect(noProgram.status == 1 && noProgram.errors.contains("apt-get install nftables"), "\(noProgram)")
+
+      let noRuntime = try await Command.run(
+        inside + [
+          Cluster.gantry, "up", "--data-dir", "\(directory)/d", "--node-name", "n1", "--containerd", "\(directory)/none.sock",
+        ],
+        timeout: 30, mayFail: true)
+      #expect(noRuntime.status == 1)
+      #expect(noRuntime.errors.contains("no container runtime answers on \(directory)/none.sock"), "\(noRuntime)")
+      #expect(!noRuntime.output.contains("ready"), "ready was said of a node that cannot run pods")
+    }
+  }
+
+  @Test("a data directory that is a file, a datastore that is none, a disk without room: named, with the way out")
+  func unusable() async throws {
+    try await Self.place { inside, directory in
+      func server(_ options: String...) async throws -> Command.Outcome {
+        try await Command.run(inside + [Cluster.gantry, "server"] + options, timeout: 20, mayFail: true)
+      }
+      try Data("x".utf8).write(to: URL(fileURLWithPath: "\(directory)/file"))
+      let file = try await server("--data-dir", "\(directory)/file")
+      #expect(file.status == 1 && file.errors.contains("is not a directory"), "\(file)")
+
+      try Data(String(repeating: "garbage", count: 1000).utf8).write(to: URL(fileURLWithPath: "\(directory)/bad.db"))
+      let damaged = try await server("--data-dir", "\(directory)/d", "--datastore", "sqlite://\(directory)/bad.db")
+      #expect(damaged.status == 1)
+      #expect(damaged.errors.contains("bad.db is damaged") && damaged.errors.contains("gantry restore"), "\(damaged)")
+
+      let small = try await Command.run(
+        inside + [
+          "unshare", "-m", "sh", "-c",
+          "mkdir \(directory)/small && mount -t tmpfs -o size=100k t \(directory)/small && exec \(Cluster.gantry) server --data-dir \(directory)/small",
+        ], timeout: 20, mayFail: true)
+      #expect(small.status == 1)
+      #expect(small.errors.hasPrefix("gantry: the disk that holds") && small.errors.contains("free space"), "\(small)")
+    }
+  }
+
+  @Test("a disk that fills up refuses writes and says so in /readyz; reads go on, nothing is lost, and it ends with the shortage")
+  func fullDisk() async throws {
+    try await Self.place { inside, directory in
+      let data = "\(directory)/data"
+      try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+      try await Command.run(["mount", "-t", "tmpfs", "-o", "size=24m", "gantry-test", data])
+      let server = try Running(inside + [Cluster.gantry, "server", "--data-dir", data])
+      func kubectl(_ arguments: String..., input: String? = nil) async throws -> Command.Outcome {
+        try await Command.run(
+          inside + [Cluster.kubectlPath(37), "--kubeconfig", "\(data)/admin.kubeconfig"] + arguments, input: input, timeout: 30,
+          mayFail: true)
+      }
+      #expect(await server.waits { $0.contains("ready") })
+      #expect(try await kubectl("create", "configmap", "before", "--from-literal=a=1").status == 0)
+      _ = try await Command.run(["dd", "if=/dev/zero", "of=\(data)/filler", "bs=64k"], mayFail: true)
+
+      let large = String(repeating: "x", count: 100_000)
+      var refusal = ""
+      for number in 0..<20 where refusal.isEmpty {
+        let outcome = try await kubectl("create", "configmap", "big-\(number)", "--from-literal=a=\(large)")
+        if outcome.status != 0 { refusal = outcome.errors }
+      }
+      #expect(refusal.contains("is full") && refusal.contains("free space"), "\(refusal)")
+      let ready = try await kubectl("get", "--raw", "/readyz")
+      #expect(ready.status != 0 && ready.description.contains("datastore"), "\(ready)")
+      #expect(try await kubectl("get", "--raw", "/livez").output == "ok", "a restart frees no disk")
+      #expect(try await kubectl("get", "configmap", "before", "-o", "jsonpath={.data.a}").output == "1")
+
+      try FileManager.default.removeItem(atPath: "\(data)/filler")
+      #expect(try await kubectl("create", "configmap", "after", "--from-literal=a=2").status == 0)
+      #expect(try await kubectl("get", "--raw", "/readyz").output == "ok")
+      server.signal(SIGKILL)
+      _ = await server.outcome()
+      let second = try Running(inside + [Cluster.gantry, "server", "--data-dir", data])
+      #expect(await second.waits { $0.contains("ready") })
+      #expect(try await kubectl("get", "configmap", "before", "after", "-o", "jsonpath={.items[*].data.a}").output == "1 2")
+      second.signal(SIGTERM)
+      #expect(await second.outcome().status == 0)
+      try await Command.run(["umount", data])
+    }
+  }
+
+  @Test("a backup of a running server restores to one that has everything, secrets too")
+  func backup() async throws {
+    try await Self.place { inside, directory in
+      let (first, second) = ("\(directory)/a", "\(directory)/b")
+      func kubectl(_ data: String, _ arguments: String...) async throws -> String {
+        try await Command.run(inside + [Cluster.kubectlPath(37), "--kubeconfig", "\(data)/admin.kubeconfig"] + arguments).output
+      }
+      let server = try Running(inside + [Cluster.gantry, "server", "--data-dir", first])
+      #expect(await server.waits { $0.contains("ready") })
+      _ = try await kubectl(first, "create", "secret", "generic", "s", "--from-literal=word=sesame")
+      try await Command.run([Cluster.gantry, "backup", "--data-dir", first, "\(directory)/backup.db"])
+      let again = try await Command.run(
+        [Cluster.gantry, "backup", "--data-dir", first, "\(directory)/backup.db"], mayFail: true)
+      #expect(again.status == 1 && again.errors.contains("exists"), "\(again)")
+      _ = try await kubectl(first, "create", "configmap", "later", "--from-literal=a=1")
+      let revision = try await kubectl(first, "get", "configmap", "later", "-o", "jsonpath={.metadata.resourceVersion}")
+      server.signal(SIGKILL)
+      _ = await server.outcome()
+
+      try FileManager.default.createDirectory(
+        atPath: second, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      try FileManager.default.copyItem(atPath: "\(first)/server-token", toPath: "\(second)/server-token")
+      try await Command.run([Cluster.gantry, "restore", "--data-dir", second, "\(directory)/backup.db"])
+      let restored = try Running(inside + [Cluster.gantry, "server", "--data-dir", second])
+      #expect(await restored.waits { $0.contains("ready") })
+      #expect(try await kubectl(second, "get", "secret", "s", "-o", "jsonpath={.data.word}") == "c2VzYW1l")
+      let missing = try await kubectl(second, "get", "configmap", "later", "--ignore-not-found")
+      #expect(missing.isEmpty)
+      _ = try await kubectl(second, "create", "configmap", "new", "--from-literal=a=1")
+      let after = try await kubectl(second, "get", "configmap", "new", "-o", "jsonpath={.metadata.resourceVersion}")
+      #expect(try #require(Int(after)) > #require(Int(revision)), "revisions never repeat")
+      restored.signal(SIGTERM)
+      #expect(await restored.outcome().status == 0)
+    }
+  }
+
+  @Test("the server renews its certificates while it runs")
+  func renewal() async throws {
+    try await Self.place { inside, directory in
+      // 7.2 seconds: renewed after 4.8.
+      let server = try Running(
+        inside + [Cluster.gantry, "server", "--data-dir", "\(directory)/d", "--certificate-lifetime", "0.002"])
+      #expect(await server.waits { $0.contains("ready") })
+      let kubeconfig = "\(directory)/d/admin.kubeconfig"
+      func serial() async throws -> String {
+        let command = "openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+        return try await Command.run(inside + ["sh", "-c", command]).output
+      }
+      let (first, firstFile) = (try await serial(), try String(contentsOfFile: kubeconfig, encoding: .utf8))
+      #expect(first.hasPrefix("serial="))
+      #expect(await server.waits { $0.contains("certificates renewed") })
+      #expect(try await serial() != first)
+      #expect(try String(contentsOfFile: kubeconfig, encoding: .utf8) != firstFile)
+      let answer = try await Command.run(
+        inside + [Cluster.kubectlPath(37), "--kubeconfig", kubeconfig, "get", "--raw", "/readyz"])
+      #expect(answer.output == "ok")
+      server.signal(SIGTERM)
+      #expect(await server.outcome().status == 0)
+    }
+  }
+}
