@@ -18,7 +18,7 @@ build: deps ## build the release binary: .build/release/gantry
 test: deps ## lint, build once (release), run every test with real containers and real kubectl
 	@scripts/test
 
-lint: ## formatting, generated files, import arrows
+lint: ## formatting, scripts, generated tables
 	@scripts/lint
 
 format: ## rewrite the sources in the project's format
