@@ -113,7 +113,8 @@ package final class EventRecorder: Sendable {
         series.written = now
         return .patch(
           .coreEvents, series.key, subresource: nil,
-          Patch(.merge, ["count": .int(Int64(series.count)), "lastTimestamp": .string(RFC3339.text(now.seconds))]))
+          Patch(
+            .merge, ["count": .int(Int64(series.count)), "lastTimestamp": .string(Timestamp(seconds: now.seconds).description)]))
       }
       guard Self.spend(told.about, now.seconds, &state.allowances) else { return nil }
       if state.told.count >= Self.limit { state.told = state.told.filter { now.seconds - $0.value.last.seconds < Self.window } }
@@ -153,7 +154,7 @@ package final class EventRecorder: Sendable {
     if !told.about.uid.isEmpty { about["uid"] = .string(told.about.uid) }
     about["apiVersion"] = .string(told.about.apiVersion)
     if !told.about.fieldPath.isEmpty { about["fieldPath"] = .string(told.about.fieldPath) }
-    let instant = Value.string(RFC3339.text(now.seconds))
+    let instant = Value.string(Timestamp(seconds: now.seconds).description)
     var source: Value = ["component": .string(controller)]
     if instance != controller { source["host"] = .string(instance) }
     return [

@@ -105,7 +105,7 @@ extension ControlPlane {
     var user: Value = ["username": .string(identity.name)]
     if !identity.uid.isEmpty { user["uid"] = .string(identity.uid) }
     user["groups"] = .array(identity.groups.map { .string($0) })
-    let now = MicroTime.text(clock.now())
+    let now = clock.now().microDescription
     let event: Value = [
       "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()),
       "stage": "ResponseComplete",
@@ -115,14 +115,5 @@ extension ControlPlane {
     var line = event
     if let path = attributes.path { line["requestURI"] = .string(path) }
     log.append(line.jsonBytes + [UInt8(ascii: "\n")])
-  }
-}
-
-enum MicroTime {
-  /// RFC 3339 with six digits of a second.
-  static func text(_ time: Timestamp) -> String {
-    let micro = String(time.microseconds - time.seconds * 1_000_000)
-    return
-      "\(Timestamp(seconds: time.seconds).description.dropLast()).\(String(repeating: "0", count: max(0, 6 - micro.count)))\(micro)Z"
   }
 }

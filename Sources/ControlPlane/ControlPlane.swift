@@ -94,17 +94,15 @@ package final class ControlPlane: Sendable {
   }
 }
 
-typealias Timestamp = Schema.Timestamp
-
 /// Time and chance, handed in.
 package struct Clock: Sendable {
-  package var now: @Sendable () -> Schema.Timestamp
+  package var now: @Sendable () -> Timestamp
   package var uuid: @Sendable () -> String
   /// The five characters that end a generated name.
   package var suffix: @Sendable () -> String
 
   package init(
-    now: @escaping @Sendable () -> Schema.Timestamp, uuid: @escaping @Sendable () -> String,
+    now: @escaping @Sendable () -> Timestamp, uuid: @escaping @Sendable () -> String,
     suffix: @escaping @Sendable () -> String
   ) {
     self.now = now

@@ -39,7 +39,7 @@ package struct Meta: Sendable, Hashable {
       )
     }
     finalizers = metadata["finalizers"].compactMap(\.string)
-    created = metadata["creationTimestamp"].string.flatMap(RFC3339.seconds) ?? 0
+    created = metadata["creationTimestamp"].string.flatMap { Timestamp($0)?.seconds } ?? 0
     isDeleting = metadata["deletionTimestamp"].isPresent
   }
 

@@ -70,7 +70,7 @@ package struct PodView: Sendable {
     status["conditions"].forEach { condition in
       guard condition["type"].equals("Ready") else { return }
       isReady = condition["status"].equals("True")
-      readySince = condition["lastTransitionTime"].string.flatMap(RFC3339.seconds) ?? 0
+      readySince = condition["lastTransitionTime"].string.flatMap { Timestamp($0)?.seconds } ?? 0
     }
     self.isReady = isReady
     self.readySince = readySince
@@ -89,7 +89,7 @@ package struct PodView: Sendable {
   package func disrupted(reason: String, message: String, at instant: Int64, fails: Bool = false) -> Operation {
     let condition: Value = [
       "type": "DisruptionTarget", "status": "True", "reason": .string(reason), "message": .string(message),
-      "lastTransitionTime": .string(RFC3339.text(instant)),
+      "lastTransitionTime": .string(Timestamp(seconds: instant).description),
     ]
     var status: Value = ["conditions": [condition]]
     if fails { status["phase"] = "Failed" }

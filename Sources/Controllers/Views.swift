@@ -115,7 +115,7 @@ package struct NodeView: Sendable {
     conditions = view["status"]["conditions"].map { condition in
       Condition(
         type: condition["type"].string ?? "", status: condition["status"].string ?? "Unknown",
-        heartbeat: condition["lastHeartbeatTime"].string.flatMap(RFC3339.seconds) ?? 0)
+        heartbeat: condition["lastHeartbeatTime"].string.flatMap { Timestamp($0)?.seconds } ?? 0)
     }
   }
 

@@ -1,6 +1,7 @@
 import Client
 import ControlPlane
 import HTTP
+import Wire
 
 /// Who calls, from the connection's certificate and the request's head.
 enum Caller {
@@ -37,7 +38,7 @@ enum Caller {
     guard head.upgrade == "websocket" else { return nil }
     let prefix = "base64url.bearer.authorization.k8s.io."
     guard let offered = WebSocketProtocols.offered(head).first(where: { $0.hasPrefix(prefix) }) else { return nil }
-    return Base64URL.decode(String(offered.dropFirst(prefix.count)))
+    return Base64URL.decode(offered.dropFirst(prefix.count)).flatMap { String(validating: $0, as: UTF8.self) }
   }
 
   private static func impersonation(_ head: RequestHead) throws(APIError) -> Identity? {
@@ -57,33 +58,6 @@ enum Caller {
       extra[Query.decode(key, plusIsSpace: false) ?? String(key), default: []].append(value)
     }
     return Identity(name: user, uid: uid, groups: groups, extra: extra)
-  }
-}
-
-enum Base64URL {
-  static func decode(_ text: String) -> String? {
-    var bits: UInt32 = 0
-    var count = 0
-    var bytes: [UInt8] = []
-    for c in text.utf8 {
-      let value: UInt8
-      switch c {
-      case 65...90: value = c - 65
-      case 97...122: value = c - 71
-      case 48...57: value = c + 4
-      case UInt8(ascii: "-"): value = 62
-      case UInt8(ascii: "_"): value = 63
-      case UInt8(ascii: "="): continue
-      default: return nil
-      }
-      bits = bits << 6 | UInt32(value)
-      count += 6
-      if count >= 8 {
-        count -= 8
-        bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-      }
-    }
-    return String(validating: bytes, as: UTF8.self)
   }
 }
 

@@ -33,14 +33,17 @@ package struct ResourceList: Hashable, Sendable {
   /// Reads `resources.requests`, `status.allocatable` or `overhead`. What is no quantity counts as nothing: the door has validated it.
   init(_ view: JSONView) {
     view.forEachMember { key, value in
-      guard let name = key.string, let text = value.string ?? value.int.map(String.init) else { return }
+      // Never less than what was asked for: rounded up, saturated.
+      guard let name = key.string, let amount = (value.string ?? value.int.map(String.init)).flatMap({ Quantity($0) }),
+        amount > .zero
+      else { return }
       switch name {
-      case "cpu": cpu = Quantity.parse(text, scale: Self.unitsPerCore) ?? 0
-      case "memory": memory = Quantity.parse(text, scale: 1) ?? 0
-      case "ephemeral-storage": ephemeralStorage = Quantity.parse(text, scale: 1) ?? 0
-      case "pods": pods = Quantity.parse(text, scale: 1) ?? 0
+      case "cpu": cpu = amount.value(scale: Self.unitsPerCore)
+      case "memory": memory = amount.value
+      case "ephemeral-storage": ephemeralStorage = amount.value
+      case "pods": pods = amount.value
       default:
-        if let amount = Quantity.parse(text, scale: 1), amount > 0 { extended.append(Extended(name: name, amount: amount)) }
+        extended.append(Extended(name: name, amount: amount.value))
       }
     }
     extended.sort { $0.name < $1.name }

@@ -102,7 +102,7 @@ package struct Scheduler: Sendable {
   /// Writes decisions, then the events that tell of them.
   /// - Parameter written: is told what the state must hear, the bindings that were refused, before the events are written.
   private func write(_ effects: [SchedulerState.Effect], written: ([SchedulerState.Event]) -> Void) async {
-    let time = RFC3339.text(now().seconds)
+    let time = Timestamp(seconds: now().seconds).description
     let results = await client.submit(effects.map { operation(for: $0, at: time) })
     var failures: [SchedulerState.Event] = []
     var events: [Operation?] = []

@@ -39,7 +39,7 @@ enum PodDefaults {
       if let limits = resources.object("limits"), !limits.isEmpty {
         var missing = requested.filter { isPodLevel($0.key) }
         for limit in limits.members where missing[limit.key] == nil && isPodLevel(limit.key) {
-          missing[limit.key] = limit.value.string.flatMap { Quantity($0) }
+          missing[limit.key] = limit.value.quantity
         }
         fill(&own, "requests", missing)
       }
@@ -60,7 +60,7 @@ enum PodDefaults {
   private static func total(_ spec: Object, _ key: String) -> [String: Quantity] {
     func needs(_ container: Value) -> [(String, Quantity)] {
       (container["resources"][key].object?.members ?? []).compactMap { member in
-        member.value.string.flatMap { Quantity($0) }.map { (member.key, $0) }
+        member.value.quantity.map { (member.key, $0) }
       }
     }
     var sum: [String: Quantity] = [:]

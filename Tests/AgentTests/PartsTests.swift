@@ -4,16 +4,6 @@ import Wire
 
 @Suite("Parts of the agent")
 struct PartsTests {
-  @Test(
-    "quantities",
-    arguments: [
-      ("1", 1000), ("250m", 250), ("1Gi", 1_073_741_824_000), ("1.5", 1500), ("2e3", 2_000_000), ("1k", 1_000_000), ("100n", 1),
-    ] as [(String, Int64)])
-  func quantities(text: String, milli: Int64) { #expect(Quantities.milli(text) == milli) }
-
-  @Test("what is no quantity is none", arguments: ["", "x", "1Q", "--1", "1e99"])
-  func noQuantity(text: String) { #expect(Quantities.milli(text) == nil) }
-
   @Test("a line of a CRI log")
   func logLine() throws {
     let entry = try #require(LogFile.parse(Array("2026-11-25T08:41:20.78699315Z stderr F two words".utf8)[...]))

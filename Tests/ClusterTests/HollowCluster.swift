@@ -70,7 +70,7 @@ final class HollowCluster: Sendable {
   func register(_ name: String, cpu: String) async throws {
     let node = try await admin.create(.nodes, namespace: "", body: ["metadata": ["name": .string(name)]], WriteOptions())
     let allocatable: Value = ["cpu": .string(cpu), "memory": "64Gi", "pods": "1000"]
-    let now = RFC3339.text(WallTime.now().seconds)
+    let now = Timestamp(seconds: WallTime.now().seconds).description
     _ = try await admin.patch(
       .nodes, node.key, subresource: "status",
       Patch(
@@ -103,7 +103,7 @@ final class HollowCluster: Sendable {
         } else if phase != "Running" {
           let number = serial.wrappingAdd(1, ordering: .relaxed).newValue
           let address = "10.42.\(number / 250 % 250).\(number % 250 + 1)"
-          let now = RFC3339.text(WallTime.now().seconds)
+          let now = Timestamp(seconds: WallTime.now().seconds).description
           operations.append(
             .patch(
               .pods, object.key, subresource: "status",

@@ -134,8 +134,9 @@ struct DeploymentTests {
   @Test("a rollout that stands still for too long has failed; a failure of the new set is handed on")
   func deadline() {
     let condition: Value = [
-      "type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "lastUpdateTime": .string(RFC3339.text(noon - 61)),
-      "lastTransitionTime": .string(RFC3339.text(noon - 61)),
+      "type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated",
+      "lastUpdateTime": .string(Timestamp(seconds: noon - 61).description),
+      "lastTransitionTime": .string(Timestamp(seconds: noon - 61).description),
     ]
     let status: Value = ["replicas": 2, "updatedReplicas": 2, "observedGeneration": 1, "conditions": [condition]]
     let set = replicaSet("new", replicas: 2, available: 0, annotations: sized(2, 3), failure: "no quota")

@@ -67,7 +67,13 @@ struct NodeTests {
   @Test("a taint drives out who does not bear it, at the end of what he bears")
   func eviction() {
     let taint = NodeView(
-      stored("n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute", "timeAdded": .string(RFC3339.text(noon - 100))]]]])
+      stored(
+        "n1",
+        [
+          "spec": [
+            "taints": [["key": "k", "effect": "NoExecute", "timeAdded": .string(Timestamp(seconds: noon - 100).description)]]
+          ]
+        ])
     ).taints
     func deadline(_ tolerations: Value, started: Int64 = 0) -> Int64? {
       TaintEviction.deadline(pod("a", spec: ["tolerations": tolerations]), taints: taint, started: started, now: noon)

@@ -11,8 +11,8 @@ func stored(
 ) -> EncodedObject {
   var metadata: Value = ["name": .string(name), "namespace": "default", "uid": .string("uid-\(name)")]
   metadata["generation"] = 1
-  metadata["creationTimestamp"] = .string(RFC3339.text(created))
-  if deleting { metadata["deletionTimestamp"] = .string(RFC3339.text(noon)) }
+  metadata["creationTimestamp"] = .string(Timestamp(seconds: created).description)
+  if deleting { metadata["deletionTimestamp"] = .string(Timestamp(seconds: noon).description) }
   metadata["labels"] = labels
   for (key, value) in more["metadata"].object?.members.map({ ($0.key, $0.value) }) ?? [] { metadata[key] = value }
   if let owner { metadata["ownerReferences"] = [owner] }
@@ -33,7 +33,9 @@ func pod(
   if !node.isEmpty { more["spec"]["nodeName"] = .string(node) }
   var status: Value = ["phase": .string(phase)]
   if let readySince {
-    status["conditions"] = [["type": "Ready", "status": "True", "lastTransitionTime": .string(RFC3339.text(readySince))]]
+    status["conditions"] = [
+      ["type": "Ready", "status": "True", "lastTransitionTime": .string(Timestamp(seconds: readySince).description)]
+    ]
   }
   if !address.isEmpty { status["podIPs"] = .array(address.split(separator: " ").map { ["ip": .string(String($0))] }) }
   if restarts > 0 { status["containerStatuses"] = [["restartCount": .int(restarts)]] }

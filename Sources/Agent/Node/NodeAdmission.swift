@@ -4,27 +4,27 @@ import Wire
 enum NodeAdmission {
   /// Thousandths by resource, as the scheduler counts them: the larger of all containers together and any init container.
   static func requests(_ plan: PodPlan) -> [String: Int64] {
-    var sum: [String: Int64] = [:]
-    var sidecars: [String: Int64] = [:]
-    var largest: [String: Int64] = [:]
+    var sum: [String: Quantity] = [:]
+    var sidecars: [String: Quantity] = [:]
+    var largest: [String: Quantity] = [:]
     for container in plan.containers {
       for member in container.spec["resources"]["requests"].object?.members ?? [] {
-        guard let amount = Quantities.milli(member.value.string) else { continue }
+        guard let amount = member.value.quantity else { continue }
         if container.isSidecar {
-          sidecars[member.key, default: 0] += amount
+          sidecars[member.key] = (sidecars[member.key] ?? .zero) + amount
         } else if container.isInit {
-          largest[member.key] = max(largest[member.key] ?? 0, amount + (sidecars[member.key] ?? 0))
+          largest[member.key] = max(largest[member.key] ?? .zero, amount + (sidecars[member.key] ?? .zero))
         } else {
-          sum[member.key, default: 0] += amount
+          sum[member.key] = (sum[member.key] ?? .zero) + amount
         }
       }
     }
     var total = largest
-    for (name, amount) in sum.merging(sidecars, uniquingKeysWith: +) { total[name] = max(total[name] ?? 0, amount) }
+    for (name, amount) in sum.merging(sidecars, uniquingKeysWith: +) { total[name] = max(total[name] ?? .zero, amount) }
     for member in plan.object["spec"]["overhead"].object?.members ?? [] {
-      total[member.key, default: 0] += Quantities.milli(member.value.string) ?? 0
+      total[member.key] = (total[member.key] ?? .zero) + (member.value.quantity ?? .zero)
     }
-    return total
+    return total.mapValues(\.milliValue)
   }
 
   static func hostPorts(_ plan: PodPlan) -> Set<String> {

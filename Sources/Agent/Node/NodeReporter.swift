@@ -197,7 +197,7 @@ struct NodeReporter: Sendable {
   func renewLease() async {
     let key = ObjectKey(namespace: "kube-node-lease", name: configuration.nodeName)
     while !Task.isCancelled {
-      let time: Value = .string(RFC3339.micro(WallTime.now()))
+      let time: Value = .string(WallTime.now().timestamp.microDescription)
       do throws(APIError) {
         _ = try await client.patch(
           .leases, key, subresource: nil,

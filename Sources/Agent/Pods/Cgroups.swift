@@ -24,10 +24,13 @@ enum Cgroups {
     var memory: Int64? = 0
     for container in main {
       let limits = container.spec["resources"]["limits"]
-      requests +=
-        Quantities.milli(container.spec["resources"]["requests"]["cpu"].string) ?? Quantities.milli(limits["cpu"].string) ?? 0
-      if let limit = Quantities.milli(limits["cpu"].string), let sum = quota { quota = sum + limit } else { quota = nil }
-      if let limit = Quantities.units(limits["memory"].string), let sum = memory { memory = sum &+ limit } else { memory = nil }
+      requests += container.spec["resources"]["requests"]["cpu"].cpuMilli ?? limits["cpu"].cpuMilli ?? 0
+      if let limit = limits["cpu"].cpuMilli, let sum = quota { quota = sum + limit } else { quota = nil }
+      if let limit = limits["memory"].quantity?.value, let sum = memory {
+        memory = sum.addingReportingOverflow(limit).overflow ? .max : sum + limit
+      } else {
+        memory = nil
+      }
     }
     let shares = min(262_144, max(2, requests * 1024 / 1000))
     if isUnified {

@@ -61,11 +61,11 @@ enum ContainerEnvironment {
     let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
     guard parts.count == 2, parts[0] == "limits" || parts[0] == "requests" else { return nil }
     let resources = container["resources"]
-    var amount = Quantities.milli(resources[parts[0]][parts[1]].string)
-    if amount == nil, parts[0] == "requests" { amount = Quantities.milli(resources["limits"][parts[1]].string) }
+    var amount = resources[parts[0]][parts[1]].quantity?.milliValue
+    if amount == nil, parts[0] == "requests" { amount = resources["limits"][parts[1]].quantity?.milliValue }
     if amount == nil, parts[0] == "limits" { amount = allocatable[parts[1]] }
     guard let amount else { return "0" }
-    let divisor = Quantities.milli(reference["divisor"].string).flatMap { $0 > 0 ? $0 : nil } ?? 1000
+    let divisor = (reference["divisor"].quantity?.milliValue).flatMap { $0 > 0 ? $0 : nil } ?? 1000
     return "\(amount / divisor + (amount % divisor > 0 ? 1 : 0))"
   }
 

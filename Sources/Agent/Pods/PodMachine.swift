@@ -133,9 +133,10 @@ package struct PodMachine: Sendable {
     containers = plan.containers.map { container in
       Container(plan: container, state: .waiting(reason: hasInit ? "PodInitializing" : "ContainerCreating", message: ""))
     }
-    startTime = object["status"]["startTime"].string.flatMap { RFC3339.seconds($0) }.map { Moment(seconds: $0) } ?? now
+    startTime = object["status"]["startTime"].string.flatMap { Timestamp($0)?.seconds }.map { Moment(seconds: $0) } ?? now
     for condition in object["status"]["conditions"].array ?? [] {
-      guard let type = condition["type"].string, let time = condition["lastTransitionTime"].string.flatMap({ RFC3339.seconds($0) })
+      guard let type = condition["type"].string,
+        let time = condition["lastTransitionTime"].string.flatMap({ Timestamp($0)?.seconds })
       else { continue }
       conditionTimes[type] = (condition["status"].string == "True", Moment(seconds: time))
     }
@@ -540,7 +541,7 @@ package struct PodMachine: Sendable {
 extension PodMachine.Exit {
   init?(status: Value) {
     guard status.object != nil else { return nil }
-    func time(_ name: String) -> Moment { Moment(seconds: status[name].string.flatMap { RFC3339.seconds($0) } ?? 0) }
+    func time(_ name: String) -> Moment { Moment(seconds: status[name].string.flatMap { Timestamp($0)?.seconds } ?? 0) }
     let id = status["containerID"].string ?? ""
     self.init(
       id: id.hasPrefix("containerd://") ? String(id.dropFirst(13)) : id, code: status["exitCode"].int ?? 0,

@@ -12,7 +12,7 @@ package struct Moment: Sendable, Hashable, Comparable {
     return Moment(nanoseconds: time.seconds * 1_000_000_000 + time.nanoseconds)
   }
 
-  package var text: String { RFC3339.text(nanoseconds / 1_000_000_000) }
+  package var text: String { Timestamp(seconds: nanoseconds / 1_000_000_000).description }
   package static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
   package static func + (a: Self, seconds: Double) -> Moment { Moment(nanoseconds: a.nanoseconds &+ Int64(seconds * 1e9)) }
   package static func - (a: Self, b: Self) -> Double { Double(a.nanoseconds &- b.nanoseconds) / 1e9 }
@@ -98,15 +98,15 @@ package struct PodPlan: Sendable {
   }
 
   package var qosClass: String {
-    var requests: [String: Int64] = [:]
-    var limits: [String: Int64] = [:]
+    var requests: [String: Quantity] = [:]
+    var limits: [String: Quantity] = [:]
     var isGuaranteed = true
     for container in containers {
       for name in ["cpu", "memory"] {
-        let request = Quantities.milli(container.spec["resources"]["requests"][name].string)
-        let limit = Quantities.milli(container.spec["resources"]["limits"][name].string)
-        if let request, request > 0 { requests[name, default: 0] += request }
-        if let limit, limit > 0 { limits[name, default: 0] += limit } else { isGuaranteed = false }
+        let request = container.spec["resources"]["requests"][name].quantity
+        let limit = container.spec["resources"]["limits"][name].quantity
+        if let request, request > .zero { requests[name] = (requests[name] ?? .zero) + request }
+        if let limit, limit > .zero { limits[name] = (limits[name] ?? .zero) + limit } else { isGuaranteed = false }
       }
     }
     if requests.isEmpty && limits.isEmpty { return "BestEffort" }
@@ -114,39 +114,7 @@ package struct PodPlan: Sendable {
   }
 }
 
-/// Quantities as the agent needs them: whole thousandths.
-package enum Quantities {
-  /// - Returns: thousandths, rounded up; nil where the text is no quantity or too large.
-  package static func milli(_ text: String?) -> Int64? {
-    guard let text, !text.isEmpty else { return nil }
-    let digits = text.prefix { $0.isNumber || $0 == "." || $0 == "-" || $0 == "+" }
-    guard let number = Double(digits) else { return nil }
-    let factor: Double
-    switch text.dropFirst(digits.count) {
-    case "": factor = 1
-    case "n": factor = 1e-9
-    case "u": factor = 1e-6
-    case "m": factor = 1e-3
-    case "k": factor = 1e3
-    case "M": factor = 1e6
-    case "G": factor = 1e9
-    case "T": factor = 1e12
-    case "P": factor = 1e15
-    case "E": factor = 1e18
-    case "Ki": factor = 1024
-    case "Mi": factor = 1_048_576
-    case "Gi": factor = 1_073_741_824
-    case "Ti": factor = 1_099_511_627_776
-    case "Pi": factor = 1_125_899_906_842_624
-    case let exponent where exponent.first == "e" || exponent.first == "E":
-      guard let power = Int(exponent.dropFirst()), power.magnitude < 19 else { return nil }
-      factor = (0..<Int(power.magnitude)).reduce(1.0) { f, _ in power < 0 ? f / 10 : f * 10 }
-    default: return nil
-    }
-    let value = (number * factor * 1000).rounded(.up)
-    return value.magnitude < 9e18 ? Int64(value) : nil
-  }
-
-  /// Whole units, rounded up: bytes of memory.
-  package static func units(_ text: String?) -> Int64? { milli(text).map { ($0 + 999) / 1000 } }
+extension Value {
+  /// CPU in thousandths of a core, rounded up and at most 2^40, so that sums and products of it do not overflow; nil where there is none.
+  var cpuMilli: Int64? { quantity.map { min($0.milliValue, 1 << 40) } }
 }

@@ -183,19 +183,19 @@ enum RuntimeConfiguration {
     let requests = container["resources"]["requests"]
     let limits = container["resources"]["limits"]
     var resources: Value = .emptyObject
-    let cpuLimit = Quantities.milli(limits["cpu"].string)
-    let cpuRequest = Quantities.milli(requests["cpu"].string) ?? cpuLimit ?? 0
+    let cpuLimit = limits["cpu"].cpuMilli
+    let cpuRequest = requests["cpu"].cpuMilli ?? cpuLimit ?? 0
     resources["cpu_shares"] = .int(min(262_144, max(2, cpuRequest * 1024 / 1000)))
     if let cpuLimit, cpuLimit > 0 {
       resources["cpu_period"] = 100_000
       resources["cpu_quota"] = .int(max(1000, cpuLimit * 100))
     }
-    if let memory = Quantities.units(limits["memory"].string), memory > 0 { resources["memory_limit_in_bytes"] = .int(memory) }
+    if let memory = limits["memory"].quantity?.value, memory > 0 { resources["memory_limit_in_bytes"] = .int(memory) }
     switch plan.qosClass {
     case "Guaranteed": resources["oom_score_adj"] = -997
     case "BestEffort": resources["oom_score_adj"] = 1000
     default:
-      let request = Quantities.units(requests["memory"].string) ?? Quantities.units(limits["memory"].string) ?? 0
+      let request = requests["memory"].quantity?.value ?? limits["memory"].quantity?.value ?? 0
       let (product, overflow) = request.multipliedReportingOverflow(by: 1000)
       let share = overflow ? 999 : product / max(1, memoryCapacity)
       resources["oom_score_adj"] = .int(min(999, max(3, 1000 - share)))

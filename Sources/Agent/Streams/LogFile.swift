@@ -2,6 +2,7 @@ import CLinux
 import Client
 import Dispatch
 import Synchronization
+import Wire
 
 #if canImport(Glibc)
   import Glibc
@@ -38,7 +39,7 @@ package enum LogFile {
 
   static func nanoseconds(_ time: ArraySlice<UInt8>) -> Int64? {
     let text = String(decoding: time, as: UTF8.self)
-    guard let seconds = RFC3339.seconds(text) else { return nil }
+    guard let seconds = Timestamp(text)?.seconds else { return nil }
     var fraction: Int64 = 0
     if let dot = text.firstIndex(of: ".") {
       let digits = text[text.index(after: dot)...].prefix { $0.isNumber }.prefix(9)

@@ -12,7 +12,7 @@ extension Volumes {
     let isNew = !Files.exists(path)
     try Files.makeDirectory(path, mode: 0o777)
     if source["medium"].string == "Memory", !Files.mounts(beneath: path).contains(path) {
-      let size = Quantities.units(source["sizeLimit"].string).map { ",size=\($0)" } ?? ""
+      let size = source["sizeLimit"].quantity.map { ",size=\($0.value)" } ?? ""
       guard gantry_mount("tmpfs", path, "tmpfs", UInt(GANTRY_MS_NOSUID | GANTRY_MS_NODEV), "mode=0777\(size)") == 0 else {
         throw Files.failure("cannot mount tmpfs on", path)
       }

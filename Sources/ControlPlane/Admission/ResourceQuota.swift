@@ -114,7 +114,6 @@ final class QuotaLedger: Sendable {
 }
 
 extension Quantity {
-  static let zero = Quantity(nanos: 0, format: .decimalSI)
 }
 
 /// What objects use of a quota, from the objects alone.

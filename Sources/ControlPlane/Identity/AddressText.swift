@@ -1,5 +1,4 @@
 import Glibc
-import Schema
 
 /// IP addresses as text.
 enum AddressText {
@@ -11,8 +10,4 @@ enum AddressText {
     }
     return nil
   }
-}
-
-enum Base64Text {
-  static func encode(_ text: String) -> String { Base64.encode(text.utf8) }
 }

@@ -123,7 +123,7 @@ package struct CertificateAuthority: Sendable {
 /// The kubeconfig of an administrator.
 package enum Kubeconfig {
   package static func text(server: String, caPEM: String, client: CertificateAuthority.Pair, user: String = "admin") -> String {
-    func encoded(_ text: String) -> String { Base64Text.encode(text) }
+    func encoded(_ text: String) -> String { Base64.encode(text.utf8) }
     return """
       apiVersion: v1
       kind: Config

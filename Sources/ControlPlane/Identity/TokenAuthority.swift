@@ -127,16 +127,3 @@ final class TokenAuthority: Sendable {
     ]
   }
 }
-
-/// Base64 for URLs, without padding.
-enum Base64URL {
-  static func encode(_ bytes: [UInt8]) -> String {
-    String(decoding: Base64.encode(bytes).utf8.compactMap { $0 == 61 ? nil : $0 == 43 ? 45 : $0 == 47 ? 95 : $0 }, as: UTF8.self)
-  }
-
-  static func decode(_ text: some StringProtocol) -> [UInt8]? {
-    var standard = text.utf8.map { $0 == 45 ? 43 : $0 == 95 ? 47 : $0 }
-    while standard.count % 4 != 0 { standard.append(61) }
-    return Base64.decode(String(decoding: standard, as: UTF8.self))
-  }
-}

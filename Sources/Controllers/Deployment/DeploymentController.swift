@@ -160,7 +160,7 @@ final class DeploymentController: Sendable {
     // Says why nothing comes up: an invalid template, a quota. Once: each write of it would start the next round at once.
     let isTold = deployment.conditions.contains { $0.type == "Progressing" && $0.reason == "ReplicaSetCreateError" }
     if deployment.progressDeadlineSeconds != nil, !isTold {
-      let instant = RFC3339.text(now().seconds)
+      let instant = Timestamp(seconds: now().seconds).description
       let condition: Value = [
         "type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "lastUpdateTime": .string(instant),
         "lastTransitionTime": .string(instant),

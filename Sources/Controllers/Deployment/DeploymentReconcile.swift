@@ -406,7 +406,7 @@ package struct DeploymentReconcile {
         }
       }
       if !isComplete(status), let condition = conditions.first(where: { $0.type == "Progressing" }), condition.status != "False",
-        let since = RFC3339.seconds(condition.updated)
+        let since = Timestamp(condition.updated)?.seconds
       {
         actions.append(.requeue(max(1, since + deadline - now + 1)))
       }
@@ -431,11 +431,11 @@ package struct DeploymentReconcile {
   private func hasTimedOut(_ condition: DeploymentView.Condition, _ deadline: Int64) -> Bool {
     if condition.reason == "NewReplicaSetAvailable" { return false }
     if condition.reason == "ProgressDeadlineExceeded" { return true }
-    return RFC3339.seconds(condition.updated).map { $0 + deadline < now } ?? false
+    return Timestamp(condition.updated).map { $0.seconds + deadline < now } ?? false
   }
 
   private mutating func setCondition(_ type: String, _ state: String, _ reason: String, _ message: String, isForced: Bool = false) {
-    let instant = RFC3339.text(now)
+    let instant = Timestamp(seconds: now).description
     let old = conditions.first { $0.type == type }
     if let old, old.status == state, old.reason == reason, !isForced { return }
     conditions.removeAll { $0.type == type }

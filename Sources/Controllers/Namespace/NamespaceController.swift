@@ -73,7 +73,7 @@ final class NamespaceController: Sendable {
         return old?.status != condition.status || old?.reason != condition.reason || mayTell && old?.message != condition.message
       }
       if isNews {
-        let instant = RFC3339.text(seconds)
+        let instant = Timestamp(seconds: seconds).description
         let list = conditions.map { type, condition -> Value in
           var value: Value = ["type": .string(type), "status": .string(condition.status)]
           if namespace.conditions[type]?.status != condition.status { value["lastTransitionTime"] = .string(instant) }

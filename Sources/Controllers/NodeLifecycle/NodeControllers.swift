@@ -105,7 +105,9 @@ final class NodeControllers: Sendable {
     // Nobody can say how the pods of a silent node are: services stop sending to them.
     if outcome.status != nil || node.condition("Ready") == "Unknown" {
       for pod in pods.find("node", key.name) where pod.isReady && !pod.isFinished {
-        let condition: Value = ["type": "Ready", "status": "False", "lastTransitionTime": .string(RFC3339.text(instant))]
+        let condition: Value = [
+          "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp(seconds: instant).description),
+        ]
         let patch: Value = ["metadata": ["uid": .string(pod.meta.uid)], "status": ["conditions": [condition]]]
         actions.append(.write(.patch(.pods, pod.meta.key, subresource: "status", Patch(.strategic, patch))))
         actions.append(.event(.pod(pod.meta.key, uid: pod.meta.uid), .warning, reason: "NodeNotReady", note: "Node is not ready"))

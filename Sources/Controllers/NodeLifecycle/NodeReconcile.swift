@@ -96,7 +96,7 @@ package struct NodeReconcile {
       !managed.contains(taint.key) || wanted.contains { $0.key == taint.key && $0.effect == taint.effect }
     }
     for item in wanted where !taints.contains(where: { $0.key == item.key && $0.effect == item.effect }) {
-      taints.append(.init(key: item.key, value: "", effect: item.effect, added: RFC3339.text(now)))
+      taints.append(.init(key: item.key, value: "", effect: item.effect, added: Timestamp(seconds: now).description))
     }
     return taints
   }
@@ -112,7 +112,7 @@ package struct NodeReconcile {
   }
 
   private func silentStatus() -> Value {
-    let instant = RFC3339.text(now)
+    let instant = Timestamp(seconds: now).description
     let types = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
     let conditions = types.map { type -> Value in
       let isNew = node.condition(type) == nil
@@ -138,7 +138,7 @@ package struct TaintEviction {
       guard !tolerations.isEmpty else { return 0 }
       // The shortest of those that end counts; one without an end tolerates for good only where no other has one.
       guard let seconds = tolerations.compactMap(\.seconds).min() else { continue }
-      let since = max(started, RFC3339.seconds(taint.added) ?? now)
+      let since = max(started, Timestamp(taint.added)?.seconds ?? now)
       deadline = min(deadline ?? .max, since + max(0, min(seconds, 1 << 40)))
     }
     return deadline

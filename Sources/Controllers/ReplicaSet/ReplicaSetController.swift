@@ -99,7 +99,7 @@ final class ReplicaSetController: Sendable {
         let reason = outcome.creates > 0 ? "FailedCreate" : "FailedDelete"
         // The time of the first failure stays.
         let since = remembered.failure?.reason == reason ? remembered.failure?.since : nil
-        return .init(reason: reason, message: error.message, since: since ?? RFC3339.text(instant.seconds))
+        return .init(reason: reason, message: error.message, since: since ?? Timestamp(seconds: instant.seconds).description)
       }
       memory.withLock { $0[key, default: Memory()].failure = status.failure }
     }

@@ -73,10 +73,10 @@ extension CustomRules {
     },
     "core/v1.PersistentVolumeClaim|spec.resources.requests[\"storage\"]|may shrink only to more than status.capacity": refuse {
       value, scope in
-      guard let new = value.string.flatMap({ Quantity($0) }), let old = scope.old.string.flatMap({ Quantity($0) }), new < old else {
+      guard let new = value.quantity, let old = scope.old.string.flatMap({ Quantity($0) }), new < old else {
         return false
       }
-      let capacity = scope.oldRoot?["status"]["capacity"]["storage"].string.flatMap { Quantity($0) }
+      let capacity = scope.oldRoot?["status"]["capacity"]["storage"].quantity
       return capacity.map { new < $0 || new == $0 } ?? true
     },
     "core/v1.PersistentVolumeClaimSpec|dataSource|same apiGroup, kind, name as dataSourceRef": refuse { value, scope in

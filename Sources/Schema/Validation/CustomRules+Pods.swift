@@ -7,7 +7,7 @@ extension CustomRules {
     var total = Quantity(nanos: 0, format: .decimalSI)
     var found = false
     for container in pod["containers"].array ?? [] {
-      guard let amount = container["resources"]["requests"][resource].string.flatMap({ Quantity($0) }) else { continue }
+      guard let amount = container["resources"]["requests"][resource].quantity else { continue }
       total = total + amount
       found = true
     }
@@ -167,7 +167,7 @@ extension CustomRules {
       { _, _ in fine },
     "core/v1.PodSpec|resources.requests|at least the sum over containers for the same resource": { value, scope in
       (value.object?.members ?? []).compactMap { member in
-        guard let amount = member.value.string.flatMap({ Quantity($0) }), let total = sum(scope.base, member.key), amount < total
+        guard let amount = member.value.quantity, let total = sum(scope.base, member.key), amount < total
         else {
           return nil
         }

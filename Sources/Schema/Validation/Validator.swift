@@ -442,7 +442,7 @@ final class Validator {
         report(rule, base: base, .int(number), text)
       }
     case .quantity:
-      guard let quantity = value.string.flatMap({ Quantity($0) }) else { return }
+      guard let quantity = value.quantity else { return }
       if rule.sign == "positive" ? quantity.nanos <= 0 : quantity.nanos < 0 {
         let usual = rule.sign == "positive" ? "must be greater than zero" : "must be greater than or equal to 0"
         report(rule, base: base, value, rule.message.isEmpty ? usual : rule.message)
@@ -504,7 +504,7 @@ final class Validator {
         report(rule, base: base, value)
       }
     case .wholeNumber:
-      guard let quantity = value.string.flatMap({ Quantity($0) }), case .key(let name)? = path.last, ResourceNames.isWhole(name)
+      guard let quantity = value.quantity, case .key(let name)? = path.last, ResourceNames.isWhole(name)
       else {
         return
       }
@@ -628,7 +628,7 @@ final class Validator {
     func holds(_ a: Value, _ b: Value) -> Bool {
       if let x = a.double, let y = b.double { return Self.compare(x, rule.op, y) }
       if rule.op == "==", a == b { return true }
-      if let x = a.string.flatMap({ Quantity($0) }), let y = b.string.flatMap({ Quantity($0) }) {
+      if let x = a.quantity, let y = b.string.flatMap({ Quantity($0) }) {
         switch rule.op {
         case "<": return x < y
         case "<=": return x <= y

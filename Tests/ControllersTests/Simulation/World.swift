@@ -179,7 +179,7 @@ struct World {
     serial += 1
     var metadata: Value = [
       "name": .string(key.name), "namespace": .string(key.namespace), "uid": .string("uid-\(serial)"), "generation": 1,
-      "creationTimestamp": .string(RFC3339.text(now)),
+      "creationTimestamp": .string(Timestamp(seconds: now).description),
     ]
     for field in ["labels", "annotations", "ownerReferences", "finalizers"] where !body["metadata"][field].isNull {
       metadata[field] = body["metadata"][field]
@@ -240,7 +240,7 @@ struct World {
       return nil
     }
     guard metadata["deletionTimestamp"].isNull else { return nil }
-    old["metadata"]["deletionTimestamp"] = .string(RFC3339.text(now))
+    old["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: now).description)
     if !finalizers.isEmpty { old["metadata"]["finalizers"] = .array(finalizers) }
     commit(resource, key, old)
     return nil
@@ -284,7 +284,9 @@ struct World {
     } else if pod["spec"]["nodeName"].isNull {
       patch(.pods, key, Patch(.merge, ["spec": ["nodeName": .string("node-\(Int.random(in: 0..<3, using: &random))")]]))
     } else {
-      let condition: Value = ["type": "Ready", "status": "True", "lastTransitionTime": .string(RFC3339.text(now))]
+      let condition: Value = [
+        "type": "Ready", "status": "True", "lastTransitionTime": .string(Timestamp(seconds: now).description),
+      ]
       patch(.pods, key, Patch(.merge, ["status": ["phase": "Running", "conditions": [condition]]]))
     }
   }

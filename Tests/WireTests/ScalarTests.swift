@@ -1,4 +1,3 @@
-import Schema
 import Testing
 import Wire
 
@@ -47,11 +46,6 @@ import Wire
   func noTime(text: String) { #expect(Timestamp(text) == nil) }
 
   @Test(
-    "durations are Go's",
-    arguments: [("90s", "1m30s"), ("1.5h", "1h30m0s"), ("250ms", "250ms"), ("0", "0s"), ("1500us", "1.5ms"), ("-2m", "-2m0s")])
-  func durations(text: String, expected: String) { #expect(GoDuration(text)?.description == expected) }
-
-  @Test(
     "base64: canonical is what encoding gives",
     arguments: ["", "AA==", "aGVsbG8=", "aGVs", "AB==", "A===", "aGVsbG9=", "a", "????", "aGVs\nbG8="])
   func base64(text: String) {
@@ -59,13 +53,31 @@ import Wire
   }
 
   @Test(
-    "ages as kubectl shows them",
+    "a quantity in small units: rounded up, never beyond 64 bits",
     arguments: [
-      (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (185, "3m5s"), (600, "10m"), (10799, "179m"),
-      (10800, "3h"), (14999, "4h9m"),
-      (28800, "8h"), (172_799, "47h"), (172_800, "2d"), (273_600, "3d4h"), (691_200, "8d"), (63_071_999, "729d"),
-      (63_072_000, "2y"), (63_936_000, "2y10d"),
-      (252_288_000, "8y"),
+      ("1m", 128), ("1.5", 192_000), ("1n", 1), ("0", 0), ("-1", -128_000), ("8E", Int64.max), ("-8E", Int64.min),
     ])
-  func ages(seconds: Int, expected: String) { #expect(HumanDuration.text(seconds: Int64(seconds)) == expected) }
+  func scaled(text: String, expected: Int64) { #expect(Quantity(text)?.value(scale: 128_000) == expected) }
+
+  @Test("quantities stand in values as text or as numbers")
+  func inValues() {
+    #expect(Value.string("250m").quantity == Quantity("250m"))
+    #expect(Value.int(2).quantity == Quantity("2"))
+    #expect(Value.null.quantity == nil && Value.string("").quantity == nil && Value.bool(true).quantity == nil)
+  }
+
+  @Test("base64 for URLs has no padding, and takes it", arguments: [[], [255], [251, 255], [0, 16, 131], Array("any body".utf8)])
+  func base64URL(bytes: [UInt8]) {
+    let text = Base64URL.encode(bytes)
+    #expect(!text.contains("=") && !text.contains("+") && !text.contains("/"))
+    #expect(Base64URL.decode(text) == bytes)
+    #expect(Base64URL.decode(text + String(repeating: "=", count: (4 - text.utf8.count % 4) % 4)) == bytes)
+    #expect(Base64URL.decode("*" + text) == nil)
+  }
+
+  @Test("microseconds have six digits")
+  func micro() {
+    #expect(Timestamp(microseconds: 250).microDescription == "1970-01-01T00:00:00.000250Z")
+    #expect(Timestamp("2026-11-25T07:53:46.123456789Z")?.microseconds == Timestamp(seconds: 1_795_593_226).microseconds + 123_456)
+  }
 }

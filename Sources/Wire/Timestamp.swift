@@ -1,5 +1,3 @@
-import Wire
-
 /// A point in time as the API writes it: RFC 3339 in UTC, whole seconds (`Time`) or microseconds (`MicroTime`).
 package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertible {
   /// Microseconds since 1970-01-01T00:00:00Z.

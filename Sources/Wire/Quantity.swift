@@ -101,6 +101,14 @@ package struct Quantity: Sendable, Comparable, CustomStringConvertible {
   /// The value in thousandths, rounded up.
   package var milliValue: Int64 { Int64(clamping: nanos >= 0 ? (nanos + 999_999) / 1_000_000 : nanos / 1_000_000) }
 
+  /// The value in units of which `scale` make one, rounded up and clamped to 64 bits.
+  package func value(scale: Int64) -> Int64 {
+    let (product, overflow) = nanos.multipliedReportingOverflow(by: Int128(scale))
+    if overflow { return (nanos < 0) == (scale < 0) ? .max : .min }
+    let whole = product / Self.unit
+    return Int64(clamping: product > 0 && product % Self.unit != 0 ? whole + 1 : whole)
+  }
+
   /// Rounded up to thousandths, as lists of resources are.
   package var roundedUpToMilli: Quantity {
     let (quotient, remainder) = nanos.quotientAndRemainder(dividingBy: 1_000_000)
@@ -129,10 +137,23 @@ package struct Quantity: Sendable, Comparable, CustomStringConvertible {
     return "\(value)\(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][power / 3 + 3])"
   }
 
+  package static let zero = Quantity(nanos: 0, format: .decimalSI)
+
   package static func + (a: Quantity, b: Quantity) -> Quantity {
     Quantity(nanos: a.nanos + b.nanos, format: a.nanos == 0 ? b.format : a.format)
   }
   package static func - (a: Quantity, b: Quantity) -> Quantity {
     Quantity(nanos: a.nanos - b.nanos, format: a.nanos == 0 ? b.format : a.format)
+  }
+}
+
+extension Value {
+  /// A quantity, written as text or as a number; nil where there is none.
+  package var quantity: Quantity? {
+    switch self {
+    case .string(let text): Quantity(text)
+    case .int(let number): Quantity(nanos: Int128(number) * 1_000_000_000, format: .decimalSI)
+    default: nil
+    }
   }
 }

@@ -80,3 +80,17 @@ package enum Base64 {
     return text.utf8.count
   }
 }
+
+/// Base64 for URLs, without padding: tokens, keys, revisions. Padding is accepted.
+package enum Base64URL {
+  package static func encode(_ bytes: some Collection<UInt8>) -> String {
+    String(decoding: Base64.encode(bytes).utf8.compactMap { $0 == 61 ? nil : $0 == 43 ? 45 : $0 == 47 ? 95 : $0 }, as: UTF8.self)
+  }
+
+  /// - Returns: nil where the text is not base64 for URLs.
+  package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    var standard = text.utf8.map { $0 == 45 ? 43 : $0 == 95 ? 47 : $0 }
+    while standard.count % 4 != 0 { standard.append(61) }
+    return Base64.decode(String(decoding: standard, as: UTF8.self))
+  }
+}
