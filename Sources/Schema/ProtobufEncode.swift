@@ -33,6 +33,10 @@ extension SchemaTable {
   /// The body of a list: its metadata and the messages of its items (``protobufMessage(_:kind:)``).
   /// - Parameter metadata: a meta/v1.ListMeta: resourceVersion, continue, remainingItemCount.
   package func protobufList(kind: ResourceKind, metadata: Value, items: [[UInt8]]) -> [UInt8] {
+    protobufList(apiVersion: kind.apiVersion, kind: kind.listKind, metadata: metadata, items: items)
+  }
+
+  private func protobufList(apiVersion: String, kind: String, metadata: Value, items: [[UInt8]]) -> [UInt8] {
     var writer = ProtobufWriter(capacity: items.reduce(256) { $0 + $1.count + 8 })
     for item in items.reversed() {
       writer.prepend(item)
@@ -43,7 +47,32 @@ extension SchemaTable {
       writer.prepend(head)
       writer.prependTag(1, length: head.count)
     }
-    return ProtobufEnvelope(apiVersion: kind.apiVersion, kind: kind.listKind, raw: writer.bytes).bytes
+    return ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: writer.bytes).bytes
+  }
+
+  // MARK: Metadata alone
+
+  private static let metadataVersion = "meta.k8s.io/v1"
+
+  /// The protobuf body of an object's metadata: an enveloped meta.k8s.io/v1 PartialObjectMetadata.
+  package func encodeProtobufMetadata(_ object: EncodedObject) -> [UInt8] {
+    ProtobufEnvelope(apiVersion: Self.metadataVersion, kind: "PartialObjectMetadata", raw: protobufMetadataMessage(object)).bytes
+  }
+
+  /// A PartialObjectMetadata alone, as an item of a PartialObjectMetadataList has it.
+  package func protobufMetadataMessage(_ object: EncodedObject) -> [UInt8] {
+    guard let type = type(named: "meta/v1.PartialObjectMetadata") else { return [] }
+    var writer = ProtobufWriter(capacity: 1024)
+    object.withView { write(message: $0, shape(type), resourceVersion: String(object.revision), into: &writer) }
+    return writer.bytes
+  }
+
+  /// The body of a PartialObjectMetadataList.
+  /// - Parameters:
+  ///   - metadata: a meta/v1.ListMeta.
+  ///   - items: messages of ``protobufMetadataMessage(_:)``.
+  package func protobufMetadataList(metadata: Value, items: [[UInt8]]) -> [UInt8] {
+    protobufList(apiVersion: Self.metadataVersion, kind: "PartialObjectMetadataList", metadata: metadata, items: items)
   }
 
   /// One frame of a watch stream: four bytes of length, then a bare meta/v1.WatchEvent. Only the object inside has an envelope.

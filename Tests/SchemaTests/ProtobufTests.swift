@@ -57,6 +57,24 @@ import Wire
     #expect(event["type"] == "ADDED" && event["object"]["metadata"]["name"] == "c")
   }
 
+  @Test("metadata leaves alone, without what it describes")
+  func metadata() throws {
+    let stored = try EncodedObject(
+      bytes: Array(#"{"metadata":{"name":"c","labels":{"a":"b"},"finalizers":["x/y"]},"data":{"a":"b"}}"#.utf8), revision: 42)
+    let one = try table.decode(
+      table.encodeProtobufMetadata(stored), encoding: .protobuf, type: #require(table.type(named: "meta/v1.PartialObjectMetadata")))
+    #expect(one.apiVersion == "meta.k8s.io/v1" && one.kind == "PartialObjectMetadata")
+    #expect(
+      one.value == ["metadata": ["name": "c", "resourceVersion": "42", "labels": ["a": "b"], "finalizers": ["x/y"]]], "\(one.value)"
+    )
+    let list = try table.decode(
+      table.protobufMetadataList(
+        metadata: ["resourceVersion": "50"], items: [table.protobufMetadataMessage(stored), table.protobufMetadataMessage(stored)]),
+      encoding: .protobuf, type: #require(table.type(named: "meta/v1.PartialObjectMetadataList")))
+    #expect(list.apiVersion == "meta.k8s.io/v1" && list.kind == "PartialObjectMetadataList")
+    #expect(list.value["items"].array?.count == 2 && list.value["items"][1] == one.value)
+  }
+
   @Test("unknown numbers are skipped; truncated and hostile messages are errors")
   func hostile() throws {
     let kind = try kind("pods")

@@ -32,6 +32,7 @@ import Wire
     #expect(table.storageKind(of: try kind("horizontalpodautoscalers", group: "autoscaling")).gvr.version == "v2")
     #expect(table.stored.filter { $0.gvr.resource == "events" }.count == 1)
     #expect(table.stored.filter { $0.gvr.resource == "horizontalpodautoscalers" }.count == 1)
+    for kind in table.stored { #expect(table.storageKind(of: kind).gvr == kind.gvr, "\(kind.gvr) is not what is stored") }
   }
 
   @Test("every field is found by its name, and every shape it leads to exists")

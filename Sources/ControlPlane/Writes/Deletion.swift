@@ -42,7 +42,7 @@ extension ControlPlane {
         Strategies.of(kind).release(old, &context)
         write = .delete(storeKey, uid: current.uid)
       } else {
-        write = .put(storeKey, try seal(schema.encodeForStorage(object, kind: storageKind(kind)), storeKey))
+        write = .put(storeKey, try seal(schema.encodeForStorage(object, kind: schema.storageKind(of: kind)), storeKey))
       }
       do throws(StoreError) {
         _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))

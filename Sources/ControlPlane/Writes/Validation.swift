@@ -17,7 +17,8 @@ enum Validation {
     var object = object
     // The pipeline has compared the revision already and keeps it out of the object.
     if old != nil { object["metadata"]["resourceVersion"] = "1" }
-    var errors = schema.validate(object, old: old, kind: context.controlPlane.storageKind(context.kind), operation: operation)
+    var errors = schema.validate(
+      object, old: old, kind: context.controlPlane.schema.storageKind(of: context.kind), operation: operation)
     // Agents end the service's address themselves, so a server that listens on loopback may say so (DESIGN section 7).
     let isOwn = object["metadata"]["namespace"] == "default" && object["metadata"]["name"].string?.hasPrefix("kubernetes") == true
     if isOwn { errors.removeAll { $0.detail.hasPrefix("may not be in the loopback range") } }

@@ -190,7 +190,7 @@ extension ControlPlane {
     object["metadata"]["creationTimestamp"] = .string(context.now.description)
     if kind.strategy.generation != nil { object["metadata"]["generation"] = 1 }
     if kind.subresource("status") != nil, kind.typeName != "core/v1.Node" { object.remove("status") }
-    let storage = storageKind(kind)
+    let storage = schema.storageKind(of: kind)
     schema.applyDefaults(&object, kind: storage)
     let strategy = Strategies.of(kind)
     // Admission first: what it adds (limits of a LimitRange) counts in what the strategy computes (the QoS class).
@@ -203,17 +203,12 @@ extension ControlPlane {
     return .commit(try planned(object, key: key, old: nil, hasGeneratedName: hasGeneratedName, context))
   }
 
-  /// The kind whose shape is stored.
-  func storageKind(_ kind: ResourceKind) -> ResourceKind {
-    schema.storageKind(of: kind)
-  }
-
   private func planned(
     _ object: Value, key: ObjectKey, old: EncodedObject?, isConditional: Bool = false, hasGeneratedName: Bool = false,
     _ context: WriteContext
   ) throws(APIError) -> PlannedCommit {
     let storeKey = StoreKey(context.kind.storage, key)
-    let bytes = schema.encodeForStorage(object, kind: storageKind(context.kind))
+    let bytes = schema.encodeForStorage(object, kind: schema.storageKind(of: context.kind))
     let compare: Transaction.Compare = old.map { .revision(storeKey, $0.revision) } ?? .absent(storeKey)
     let isLease = context.kind.typeName == "coordination/v1.Lease" && key.namespace == "kube-node-lease"
     return PlannedCommit(
@@ -268,7 +263,7 @@ extension ControlPlane {
     try checkName(object, key, kind)
     object["metadata"].remove("resourceVersion")
     let strategy = Strategies.of(kind)
-    let storage = storageKind(kind)
+    let storage = schema.storageKind(of: kind)
     try keepWhatClientsCannotChange(&object, old: old, context)
     schema.applyDefaults(&object, kind: storage)
     try Admission.mutate(&object, old: old, &context)
