@@ -10,6 +10,15 @@ enum Files {
     return stat(path, &status) == 0 ? Int(status.st_size) : nil
   }
 
+  /// Seconds since 1970.
+  static func modified(_ path: String) -> Int? {
+    var status = stat()
+    return stat(path, &status) == 0 ? Int(status.st_mtim.tv_sec) : nil
+  }
+
+  /// Makes a file as young as one that was just written.
+  static func touch(_ path: String) { utimensat(AT_FDCWD, path, nil, 0) }
+
   static func list(_ directory: String) -> [String] {
     guard let handle = opendir(directory) else { return [] }
     defer { closedir(handle) }

@@ -79,7 +79,7 @@ package struct Repository: Hashable, Sendable, CustomStringConvertible {
 
   package init(_ name: some StringProtocol) throws(RegistryError) {
     let components = name.split(separator: "/", omittingEmptySubsequences: false)
-    guard name.utf8.count <= RegistryLimits.repositoryName, components.allSatisfy(Self.isComponent) else {
+    guard name.utf8.count <= RegistryLimits.repositoryName, components.allSatisfy({ Self.isComponent(Substring($0)) }) else {
       throw RegistryError(
         .nameInvalid, "repository name \"\(name)\": lower-case letters, digits, and . _ - between them, parts joined by /")
     }
@@ -102,8 +102,6 @@ package struct Repository: Hashable, Sendable, CustomStringConvertible {
     }
     return true
   }
-
-  private static func isComponent(_ text: some StringProtocol) -> Bool { isComponent(Substring(text)) }
 
   package var description: String { name }
 }

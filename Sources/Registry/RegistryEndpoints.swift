@@ -27,11 +27,12 @@ extension RegistryHandler {
       let bytes = Array(exchange.body.readableBytesView)
       let type = exchange.head.fields["content-type"] ?? ""
       let digest = try await blocking { storage in try storage.putManifest(bytes, mediaType: type, as: reference, in: repository) }
+      let subject = (try? Value(json: bytes)).flatMap { RegistryStorage.subject(of: $0) }
       return HTTPResponse(
         201,
         headers: [
           ("location", "/v2/\(repository)/manifests/\(digest)"), ("docker-content-digest", "\(digest)"), ("content-length", "0"),
-        ])
+        ] + (subject.map { [("oci-subject", "\($0)")] } ?? []))
     case (.manifest(let repository, let reference), "DELETE"):
       try await blocking { storage in try storage.deleteManifest(reference, in: repository) }
       return HTTPResponse(202, headers: [("content-length", "0")])
@@ -66,9 +67,11 @@ extension RegistryHandler {
     case (.upload(_, let id), "DELETE"):
       try await blocking { storage in try storage.cancelUpload(id) }
       return HTTPResponse(204)
-    case (.referrers, "GET"):
-      let index: Value = ["schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []]
-      return HTTPResponse(200, type: "application/vnd.oci.image.index.v1+json", index.jsonBytes)
+    case (.referrers(let repository, let digest), "GET"):
+      let type = call.parameter("artifactType")
+      let index = try await blocking { storage in storage.index(of: digest, artifactType: type, in: repository) }
+      let filters = type == nil ? [] : [("oci-filters-applied", "artifactType")]
+      return HTTPResponse(200, headers: filters, type: "application/vnd.oci.image.index.v1+json", index.jsonBytes)
     default: throw RegistryError(.unsupported, "\(call.method) is not supported here")
     }
   }

@@ -1,6 +1,7 @@
 import Client
 import ControlPlane
 import Crypto
+import Glibc
 import HTTP
 import Logging
 import NIOCore
@@ -43,6 +44,19 @@ package struct RegistryHandler: HTTPHandler {
     return RequestPolicy(body: body, isLongLived: head.path.contains("/blobs/")) { exchange in
       Task { await answer(exchange) }
     }
+  }
+
+  /// Frees what nobody needs any more, at once and then daily, until the task is cancelled.
+  package func run() async {
+    repeat {
+      let storage = storage
+      let garbage = try? await threads.runIfActive { storage.collectGarbage(now: time(nil)) }
+      if let garbage, garbage != .init() {
+        logger.info(
+          "garbage collected",
+          metadata: ["blobs": "\(garbage.blobs)", "bytes": "\(garbage.bytes)", "uploads": "\(garbage.uploads)"])
+      }
+    } while (try? await Task.sleep(for: .seconds(24 * 3600), tolerance: .seconds(600))) != nil
   }
 
   package func refusal(_ refusal: HTTPRefusal, for head: RequestHead) -> HTTPResponse {

@@ -8,6 +8,7 @@ import Wire
 ///     repositories/NAME/_blobs/HEX     the blob belongs to the repository (empty file)
 ///     repositories/NAME/_manifests/HEX its media type
 ///     repositories/NAME/_tags/TAG      a digest
+///     repositories/NAME/_referrers/HEX/HEX  the second manifest is about the first (empty file)
 ///     uploads/ID                       bytes so far
 ///
 /// A file gets its final name by `rename` after `fsync`, so that a crash leaves either all of it or none.
@@ -24,12 +25,14 @@ package struct RegistryStorage: Sendable {
   package func path(_ digest: Digest) -> String { "\(directory)/blobs/sha256/\(digest.hex.prefix(2))/\(digest.hex)" }
   private func path(_ repository: Repository) -> String { "\(directory)/repositories/\(repository.name)" }
 
+  /// Also keeps the blob from the garbage for a while: a push that finds it does not send it again.
   /// - Returns: the blob's size in bytes.
   /// - Throws: `.blobUnknown` where the repository does not have it, even if another one does.
   package func size(_ digest: Digest, in repository: Repository) throws(RegistryError) -> Int {
     guard Files.exists("\(path(repository))/_blobs/\(digest.hex)"), let size = Files.size(path(digest)) else {
       throw RegistryError(.blobUnknown, "blob \(digest) is not in repository \(repository)")
     }
+    Files.touch(path(digest))
     return size
   }
 
@@ -120,15 +123,17 @@ package struct RegistryStorage: Sendable {
     if case .digest(let promised) = reference, promised != digest {
       throw RegistryError(.digestInvalid, "the manifest has digest \(digest), not \(promised)")
     }
-    let declared = try checkReferences(bytes, in: repository)
+    let manifest = try checkReferences(bytes, in: repository)
+    let declared = manifest["mediaType"].string ?? "application/vnd.oci.image.manifest.v1+json"
     try Files.write(bytes, to: path(digest))
     try Files.write(Array((mediaType.isEmpty ? declared : mediaType).utf8), to: "\(path(repository))/_manifests/\(digest.hex)")
+    try note(manifest, digest, in: repository)
     if case .tag(let tag) = reference { try Files.write(Array(digest.description.utf8), to: "\(path(repository))/_tags/\(tag)") }
     return digest
   }
 
-  /// - Returns: the media type that the manifest itself names.
-  private func checkReferences(_ bytes: [UInt8], in repository: Repository) throws(RegistryError) -> String {
+  /// - Returns: the manifest, whose blobs and children the repository has.
+  private func checkReferences(_ bytes: [UInt8], in repository: Repository) throws(RegistryError) -> Value {
     let manifest: Value
     do throws(JSONError) { manifest = try Value(json: bytes) } catch {
       throw RegistryError(.manifestInvalid, "the manifest is no JSON: \(error)")
@@ -155,7 +160,7 @@ package struct RegistryStorage: Sendable {
           .manifestBlobUnknown, "manifest \(child["digest"].string ?? "") has not been pushed to repository \(repository)")
       }
     }
-    return manifest["mediaType"].string ?? "application/vnd.oci.image.manifest.v1+json"
+    return manifest
   }
 
   package func deleteManifest(_ reference: Reference, in repository: Repository) throws(RegistryError) {

@@ -46,12 +46,18 @@ struct Instance {
       directory: directory, identity: identity, names: servingNames(plane, host: host), url: url, nodeName: try node?.name(),
       lifetime: server.certificateLifetime * 3600)
     let health = Health(store: store)
-    let listener = try await listen(plane, directory, try credentials.renew(), health, host: host, port: port)
+    let registry: RegistryHandler
+    do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch
+    {
+      throw StartFailure(error.message)
+    }
+    let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, health, host: host, port: port))
+    let listener = try await listen(router, try credentials.renew(), host: host, port: port)
 
     let (moments, feed) = AsyncStream.makeStream(of: Moment.self)
     let components = Task {
       do {
-        try await runComponents(plane, directory, identity, credentials, listener, port: port) { feed.yield(.nodeReady) }
+        try await runComponents(plane, directory, identity, credentials, listener, registry, port: port) { feed.yield(.nodeReady) }
       } catch { feed.yield(.ended("\((error as? StartFailure)?.message ?? "\(error)")")) }
     }
     Task {
@@ -119,15 +125,7 @@ struct Instance {
     return names + server.tlsSan.filter { !names.contains($0) }
   }
 
-  private func listen(
-    _ plane: ControlPlane, _ directory: DataDirectory, _ tls: ServerTLS, _ health: Health, host: String, port: Int
-  ) async throws -> HTTPServer {
-    let registry: RegistryHandler
-    do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch
-    {
-      throw StartFailure(error.message)
-    }
-    let router = Router([.prefix("/v2/", registry)], otherwise: kubernetes(plane, health, host: host, port: port))
+  private func listen(_ router: Router, _ tls: ServerTLS, host: String, port: Int) async throws -> HTTPServer {
     do throws(HTTPServerError) {
       return try await HTTPServer.start(
         .init(host: host, port: port, tls: tls), handler: router, group: NIOSingletons.posixEventLoopGroup)
@@ -153,7 +151,7 @@ struct Instance {
 
   private func runComponents(
     _ plane: ControlPlane, _ directory: DataDirectory, _ identity: ServerIdentity, _ credentials: Credentials,
-    _ listener: HTTPServer, port: Int, nodeReady: @escaping @Sendable () -> Void
+    _ listener: HTTPServer, _ registry: RegistryHandler, port: Int, nodeReady: @escaping @Sendable () -> Void
   ) async throws {
     let clients: @Sendable (Identity) -> any Client = { plane.client(as: $0) }
     let controllers = Controllers(
@@ -164,6 +162,7 @@ struct Instance {
       group.addTask { await plane.run() }
       group.addTask { await controllers.run() }
       group.addTask { await scheduler.run() }
+      group.addTask { await registry.run() }
       group.addTask { await credentials.keepFresh(logger) { tls throws(HTTPServerError) in try listener.reload(tls) } }
       if let node {
         group.addTask {

@@ -95,4 +95,46 @@ import Wire
   func uploadIDs(id: String) throws {
     try Self.with { storage in #expect(throws: RegistryError.self) { try storage.uploadedBytes(id) } }
   }
+
+  @Test("what no manifest names goes when nobody has asked for it for a while; what one names stays")
+  func garbage() throws {
+    try Self.with { storage in
+      let repository = try Repository("app")
+      let blob = try Self.upload("hello", storage, repository)
+      let manifest: Value = ["schemaVersion": 2, "config": ["digest": .string("\(blob)")], "layers": []]
+      let digest = try storage.putManifest(manifest.jsonBytes, mediaType: "m", as: Reference("1"), in: repository)
+      try storage.beginUpload(id: Self.id)
+      let later = time(nil) + 100
+      #expect(storage.collectGarbage(now: later, grace: 200) == .init())
+      #expect(storage.collectGarbage(now: later, grace: 50) == .init(blobs: 0, bytes: 0, uploads: 1))
+      #expect(try storage.manifest(Reference("1"), in: repository).digest == digest)
+      try storage.deleteManifest(.digest(digest), in: repository)
+      #expect(storage.collectGarbage(now: later, grace: 50) == .init(blobs: 2, bytes: 5 + manifest.jsonBytes.count, uploads: 0))
+      #expect(throws: RegistryError.self) { try storage.size(blob, in: repository) }
+    }
+  }
+
+  @Test("a manifest about another one is listed as its referrer, by type, until it is deleted")
+  func referrers() throws {
+    try Self.with { storage in
+      let repository = try Repository("app")
+      let subject = try Self.upload("hello", storage, repository)
+      let signature: Value = [
+        "schemaVersion": 2, "artifactType": "application/signature", "layers": [], "subject": ["digest": .string("\(subject)")],
+        "annotations": ["by": "me"],
+      ]
+      let digest = try storage.putManifest(signature.jsonBytes, mediaType: "m", as: Reference("s"), in: repository)
+      let listed = storage.index(of: subject, artifactType: nil, in: repository)["manifests"]
+      #expect(
+        listed == [
+          [
+            "mediaType": "m", "digest": .string("\(digest)"), "size": .int(Int64(signature.jsonBytes.count)),
+            "artifactType": "application/signature", "annotations": ["by": "me"],
+          ]
+        ])
+      #expect(storage.index(of: subject, artifactType: "other", in: repository)["manifests"] == [])
+      try storage.deleteManifest(.digest(digest), in: repository)
+      #expect(storage.index(of: subject, artifactType: nil, in: repository)["manifests"] == [])
+    }
+  }
 }
