@@ -133,6 +133,9 @@ package actor Agent: NodeEndpoint {
     await Cgroups.removeAll(configuration)
   }
 
+  /// Where the container runtime looks for networks; nil: it does not say.
+  package func cniConfDirectory() async -> String? { await runtime.settings().cniConfDirectory }
+
   /// Says that the node is not ready and why; nil: it is.
   package func setNotReady(_ reason: String?) async {
     notReady = reason

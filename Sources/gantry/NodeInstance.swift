@@ -16,6 +16,31 @@ struct NodeInstance {
   let server: ServerOptions
   let options: NodeOptions
 
+  /// What `gantry down` must know of a node that it did not start.
+  struct Runtime {
+    /// nil: Gantry's own.
+    var containerd: String?
+    var cniConfDirectory: String
+
+    private static let file = "node-runtime"
+
+    init(containerd: String?, cniConfDirectory: String) {
+      (self.containerd, self.cniConfDirectory) = (containerd, cniConfDirectory)
+    }
+
+    init?(_ directory: DataDirectory) {
+      guard let lines = directory.contents(Self.file)?.split(separator: "\n", omittingEmptySubsequences: false), lines.count >= 2
+      else {
+        return nil
+      }
+      self.init(containerd: lines[0].isEmpty ? nil : String(lines[0]), cniConfDirectory: String(lines[1]))
+    }
+
+    func write(_ directory: DataDirectory) throws {
+      try directory.write("\(containerd ?? "")\n\(cniConfDirectory)\n", to: Self.file)
+    }
+  }
+
   /// Runs until the task is cancelled.
   /// - Parameter ready: called once, when pods can run here.
   /// - Throws: ``StartFailure`` where the node cannot work.
@@ -24,13 +49,14 @@ struct NodeInstance {
   ) async throws {
     let name = try options.name()
     let client = plane.client(as: .node(name))
-    let (networkConfiguration, agentConfiguration) = try configurations(name, directory, url: url, port: port)
-
+    var (networkConfiguration, agentConfiguration) = try configurations(name, directory, url: url, port: port)
     let box = DrainBox()
     let agent: Agent
     do { agent = try await Agent.start(agentConfiguration, client: client, drain: { await box.drain($0) }) } catch {
       throw StartFailure("\(error)")
     }
+    if let cni = await agent.cniConfDirectory() { networkConfiguration.cniConfDirectory = cni }
+    try Runtime(containerd: options.containerd, cniConfDirectory: networkConfiguration.cniConfDirectory).write(directory)
     plane.setDialer(SingleNodeDialer(name: name, agent: agent))
     do {
       try await runNetwork(networkConfiguration, client: client, box, ready)
@@ -47,7 +73,7 @@ struct NodeInstance {
   {
     let network: Network
     do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
-    box.set { await network.drain(podAddress: $0) }
+    box.set(network)
     ready()
     await network.run()
     await network.stop()
@@ -75,8 +101,9 @@ struct NodeInstance {
       network.instance =
         "gantry-\(String(directory.path.utf8.reduce(5381 as UInt32) { ($0 &* 33) ^ UInt32($1) }, radix: 36).suffix(4))"
     }
-    network.cniBinDirectories = ["/usr/lib/cni", "/opt/cni/bin"]
+    network.cniBinDirectories = Programs.pluginDirectories
     agent.cniConfDirectory = network.cniConfDirectory
+    if let directory = Programs.pluginDirectory { agent.cniBinDirectory = directory }
     agent.clusterDNS = ["\(network.dnsAddress)"]
     agent.clusterDomain = server.clusterDomain
     agent.registries = [
@@ -91,9 +118,9 @@ struct NodeInstance {
 
 /// The way from the agent to a network that comes up after it.
 private final class DrainBox: Sendable {
-  private let function = Mutex<(@Sendable (String) async -> Void)?>(nil)
-  func set(_ new: @escaping @Sendable (String) async -> Void) { function.withLock { $0 = new } }
-  func drain(_ address: String) async { await function.withLock { $0 }?(address) }
+  private let network = Mutex<Network?>(nil)
+  func set(_ new: Network) { network.withLock { $0 = new } }
+  func drain(_ address: String) async { await network.withLock { $0 }?.drain(podAddress: address) }
 }
 
 /// One process, one node.

@@ -40,8 +40,12 @@ struct Down: AsyncParsableCommand {
     }
     guard geteuid() == 0 else { throw StartFailure("ending pods needs root: run it with sudo") }
     if let pid = directory.runningProcess { try stop(pid) }
-    let node = NodeInstance(common: common, server: try ServerOptions.parse([]), options: try NodeOptions.parse([]))
-    let (network, agent) = try node.configurations(try node.options.name(), directory, url: "https://127.0.0.1:6443", port: 6443)
+    var options = try NodeOptions.parse([])
+    let runtime = NodeInstance.Runtime(directory)
+    options.containerd = runtime?.containerd
+    let node = NodeInstance(common: common, server: try ServerOptions.parse([]), options: options)
+    var (network, agent) = try node.configurations(try node.options.name(), directory, url: "https://127.0.0.1:6443", port: 6443)
+    if let runtime { network.cniConfDirectory = runtime.cniConfDirectory }
     await Agent.teardown(agent)
     await Network.cleanup(network)
     if purge { try remove(common.dataDir) }

@@ -37,7 +37,7 @@ package actor ManagedContainerd {
   package func start() async throws {
     if let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5)) {
       log.info("container runtime", metadata: ["socket": "\(socket)", "version": "\(version["runtime_version"].string ?? "")"])
-      if isOwn { try await importPauseImage() }
+      if isOwn { try await importPauseImage() } else { try await settle(in: await settings()) }
       return
     }
     guard isOwn else {
@@ -57,8 +57,8 @@ package actor ManagedContainerd {
       try? await Task.sleep(for: .milliseconds(200))
     }
     try Files.makeDirectory(directory, mode: 0o711)
-    try Files.makeDirectory("\(directory)/certs.d", mode: 0o755)
-    try writeRegistries()
+    try Files.makeDirectory(ownRegistryDirectory, mode: 0o755)
+    try writeRegistries(in: ownRegistryDirectory)
     try Files.replace(Array(configurationText(runc: runc).utf8), at: "\(directory)/config.toml")
     let words = [program, "--config", "\(directory)/config.toml"]
     var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
@@ -86,6 +86,36 @@ package actor ManagedContainerd {
     throw AgentFailure("containerd does not answer; the last line of \(directory)/containerd.log: \(last)")
   }
 
+  /// Where a containerd looks for networks and registries, as it says itself.
+  package struct Settings: Sendable {
+    /// nil: it does not say.
+    package var cniConfDirectory: String?
+    /// `config_path` of its registries; nil: it has none.
+    package var registryDirectory: String?
+    /// What its sandboxes are made of.
+    package var sandboxImage = PauseImage.name
+  }
+
+  package func settings() async -> Settings {
+    guard !isOwn else { return Settings(cniConfDirectory: configuration.cniConfDirectory, registryDirectory: ownRegistryDirectory) }
+    let status = try? await cri.call("Status", ["verbose": true])
+    guard let text = status?["info"]["config"].string, let config = try? Value(json: Array(text.utf8)) else { return Settings() }
+    func path(_ value: Value) -> String? { value.string.flatMap { $0.isEmpty ? nil : $0 } }
+    return Settings(
+      cniConfDirectory: path(config["cni"]["confDir"]), registryDirectory: path(config["registry"]["configPath"]),
+      sandboxImage: path(config["sandboxImage"]) ?? PauseImage.name)
+  }
+
+  /// Makes a containerd of somebody else fit to run pods: it trusts the cluster's registry, by the directory that it offers for that, and
+  /// has an image for sandboxes, which it would else fetch from the internet.
+  private func settle(in settings: Settings) async throws {
+    try await importPauseImage(as: settings.sandboxImage)
+    if let directory = settings.registryDirectory { return try writeRegistries(in: directory) }
+    log.warning(
+      "this containerd has no config_path for registries: images of the built-in registry cannot be pulled; set plugins.\"io.containerd.grpc.v1.cri\".registry.config_path",
+      metadata: ["socket": "\(socket)"])
+  }
+
   /// The process that the pid file names, if it is a containerd of this directory.
   private var runningProcess: pid_t? {
     guard let text = Files.text("\(directory)/containerd.pid"), let pid = pid_t(text.prefix { $0.isNumber }), pid > 1,
@@ -107,31 +137,41 @@ package actor ManagedContainerd {
     }
   }
 
-  private func importPauseImage() async throws {
-    let status = try await cri.call("ImageStatus", ["image": ["image": .string(PauseImage.name)]])
-    if status["image"]["id"].string != nil { return }
+  private func hasImage(_ name: String) async throws -> Bool {
+    try await cri.call("ImageStatus", ["image": ["image": .string(name)]])["image"]["id"].string != nil
+  }
+
+  /// - Parameter name: what this containerd makes sandboxes of.
+  private func importPauseImage(as name: String = PauseImage.name) async throws {
+    if try await hasImage(name) { return }
     guard let ctr = Command.find("ctr") else {
       throw AgentFailure("ctr is not installed: it comes with containerd (apt-get install containerd)")
     }
+    try Files.makeDirectory(directory, mode: 0o711)
     let file = "\(directory)/pause.tar"
     try Files.replace(PauseImage.archive, at: file)
     defer { unlink(file) }
-    try await Command().run(ctr, "--address", socket, "--namespace", ContainerdClient.namespace, "images", "import", file)
+    let images = ["--address", socket, "--namespace", ContainerdClient.namespace, "images"]
+    try await Command().run([ctr] + images + ["import", file])
+    if name != PauseImage.name { try await Command().run([ctr] + images + ["tag", "--force", PauseImage.name, name]) }
     // The CRI plugin learns of an import through an event.
     for _ in 0..<50 {
-      let status = try await cri.call("ImageStatus", ["image": ["image": .string(PauseImage.name)]])
-      if status["image"]["id"].string != nil { return }
+      if try await hasImage(name) { return }
       try await Task.sleep(for: .milliseconds(20))
     }
-    throw AgentFailure("containerd does not show \(PauseImage.name) after its import; see \(directory)/containerd.log")
+    throw AgentFailure(
+      "containerd does not show \(name) after its import; see \(isOwn ? "\(directory)/containerd.log" : "its log")")
   }
 
   private func quoted(_ text: String) -> String { Value.string(text).json }
 
-  private func writeRegistries() throws(AgentFailure) {
+  private var ownRegistryDirectory: String { "\(directory)/certs.d" }
+
+  /// - Parameter parent: what containerd calls `config_path`: it looks there at every pull.
+  private func writeRegistries(in parent: String) throws(AgentFailure) {
     for registry in configuration.registries {
       for name in registry.names {
-        let directory = "\(directory)/certs.d/\(name)"
+        let directory = "\(parent)/\(name)"
         try Files.makeDirectory(directory, mode: 0o755)
         var rows = "capabilities = [\"pull\", \"resolve\"]\n"
         if !registry.caPath.isEmpty { rows += "ca = \(quoted(registry.caPath))\n" }
@@ -178,7 +218,7 @@ package actor ManagedContainerd {
         conf_dir = \(quoted(configuration.cniConfDirectory))
         max_conf_num = 1
       [plugins."io.containerd.grpc.v1.cri".registry]
-        config_path = \(quoted("\(directory)/certs.d"))
+        config_path = \(quoted(ownRegistryDirectory))
       [plugins."io.containerd.grpc.v1.cri".containerd]
         snapshotter = "overlayfs"
         default_runtime_name = "runc"
@@ -195,15 +235,24 @@ package actor ManagedContainerd {
   package func stopEverything() async {
     // A containerd that has died comes back once more, so that networks are given back the way they were taken.
     if isOwn, Files.exists("\(directory)/config.toml") { try? await start() }
-    if isOwn, let sandboxes = try? await cri.call("ListPodSandbox") {
+    let ownPods = Set(Files.entries(configuration.podDirectory))
+    if let sandboxes = try? await cri.call("ListPodSandbox") {
       await withTaskGroup(of: Void.self) { group in
-        for sandbox in sandboxes["items"].array ?? [] {
+        // In a containerd of somebody else only the pods whose directories are here are ours.
+        for sandbox in sandboxes["items"].array ?? []
+        where isOwn || ownPods.contains(sandbox["labels"]["io.kubernetes.pod.uid"].string ?? "") {
           group.addTask { [cri] in
             let id: Value = ["pod_sandbox_id": sandbox["id"]]
             _ = try? await cri.call("StopPodSandbox", id)
             _ = try? await cri.call("RemovePodSandbox", id)
           }
         }
+      }
+    }
+    if !isOwn, let registries = await settings().registryDirectory {
+      for name in configuration.registries.flatMap(\.names) {
+        unlink("\(registries)/\(name)/hosts.toml")
+        rmdir("\(registries)/\(name)")
       }
     }
     cri.connection.close()

@@ -23,14 +23,17 @@ final class Cluster: Sendable {
   }
 
   /// Starts a cluster, hands it to `body` and takes everything away again, however `body` ends.
-  static func with<R>(_ arguments: [String] = [], images: [String] = ["busybox"], _ body: (Cluster) async throws -> R) async throws
-    -> R
-  {
+  /// - Parameter before: runs when the namespace is there and the server is not.
+  static func with<R>(
+    _ arguments: [String] = [], images: [String] = ["busybox"], before: (Cluster) async throws -> Void = { _ in },
+    _ body: (Cluster) async throws -> R
+  ) async throws -> R {
     let id = String(UInt32.random(in: .min ... .max), radix: 36)
     let cluster = Cluster(name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments)
     try await Command.run(["ip", "netns", "add", cluster.name])
     do {
       try await Command.run(cluster.inside(["ip", "link", "set", "lo", "up"]))
+      try await before(cluster)
       try await cluster.start()
       if !images.isEmpty { try await cluster.push(images) }
       let result = try await body(cluster)
