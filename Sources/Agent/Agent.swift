@@ -126,11 +126,15 @@ package actor Agent: NodeEndpoint {
   }
 
   /// The same for an agent that does not run any more, from its configuration alone.
-  package static func teardown(_ configuration: AgentConfiguration, log: Logger = Logger(label: "gantry.agent")) async {
+  /// - Parameter purge: the logs go too.
+  package static func teardown(
+    _ configuration: AgentConfiguration, purge: Bool = false, log: Logger = Logger(label: "gantry.agent")
+  ) async {
     let runtime = ManagedContainerd(configuration, log: log)
     await runtime.stopEverything()
     for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
     await Cgroups.removeAll(configuration)
+    if purge { PodLogs.removeAll(keeping: [], configuration) }
   }
 
   /// Where the container runtime looks for networks; nil: it does not say.
@@ -229,11 +233,14 @@ package actor Agent: NodeEndpoint {
   private func removeOrphans() async {
     let sandboxes = (try? await runtime.cri.call("ListPodSandbox"))?["items"].array ?? []
     var orphans = Set(sandboxes.compactMap { $0["labels"]["io.kubernetes.pod.uid"].string })
-    if runtime.isOwn { orphans.formUnion(Files.entries(configuration.podDirectory)) }
+    let directories = Files.entries(configuration.podDirectory)
+    // In a containerd of somebody else, what has no directory here is not ours.
+    if runtime.isOwn { orphans.formUnion(directories) } else { orphans.formIntersection(directories) }
     for uid in orphans where pods[uid] == nil {
       log.info("removing what no pod owns", metadata: ["uid": "\(uid)"])
       await PodCleanup.run(uid: uid, key: nil, node: node, plan: nil)
     }
+    PodLogs.removeAll(keeping: Set(pods.keys), configuration)
   }
 
   // MARK: What the runtime tells

@@ -46,7 +46,7 @@ struct Down: AsyncParsableCommand {
     let node = NodeInstance(common: common, server: try ServerOptions.parse([]), options: options)
     var (network, agent) = try node.configurations(try node.options.name(), directory, url: "https://127.0.0.1:6443", port: 6443)
     if let runtime { network.cniConfDirectory = runtime.cniConfDirectory }
-    await Agent.teardown(agent)
+    await Agent.teardown(agent, purge: purge)
     await Network.cleanup(network)
     if purge { try remove(common.dataDir) }
     GantryCommand.write(
