@@ -109,3 +109,16 @@ package struct APIError: Error, Sendable, Equatable {
     APIError(.internalError, "Internal error occurred: \(message)")
   }
 }
+
+extension APIError {
+  /// What a request's options have wrong: `ListOptions`, `CreateOptions`, `DeleteOptions`, … of group meta.k8s.io.
+  package static func invalidOptions(_ options: String, _ causes: [Cause]) -> APIError {
+    let texts = causes.map { "\($0.field): \($0.message)" }
+    let list = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
+    var error = APIError(.invalid, "\(options).meta.k8s.io \"\" is invalid: \(list)")
+    error.group = "meta.k8s.io"
+    error.kind = options
+    error.causes = causes
+    return error
+  }
+}

@@ -116,93 +116,6 @@ package struct LabelSelector: Hashable, Sendable {
   }
 }
 
-private struct SelectorParser {
-  private var rest: Substring
-
-  init(_ text: String) { rest = text[...] }
-
-  mutating func requirements() throws(LabelSelector.Malformed) -> [LabelSelector.Requirement] {
-    var result: [LabelSelector.Requirement] = []
-    skipSpace()
-    guard !rest.isEmpty else { return [] }
-    while true {
-      result.append(try requirement())
-      skipSpace()
-      if rest.isEmpty { return result }
-      guard take(",") else { throw unexpected("',' or the end") }
-    }
-  }
-
-  private mutating func requirement() throws(LabelSelector.Malformed) -> LabelSelector.Requirement {
-    skipSpace()
-    if take("!") {
-      skipSpace()
-      return .init(key: try key(), .doesNotExist)
-    }
-    let key = try key()
-    skipSpace()
-    if rest.isEmpty || rest.first == "," { return .init(key: key, .exists) }
-    if take("==") || take("=") { return .init(key: key, .in([value()])) }
-    if take("!=") { return .init(key: key, .notIn([value()])) }
-    if take(">") { return .init(key: key, .greaterThan(try number())) }
-    if take("<") { return .init(key: key, .lessThan(try number())) }
-    switch word() {
-    case "in": return .init(key: key, .in(try list()))
-    case "notin": return .init(key: key, .notIn(try list()))
-    default: throw LabelSelector.Malformed(description: "unable to parse requirement: found an unknown operator after '\(key)'")
-    }
-  }
-
-  private mutating func key() throws(LabelSelector.Malformed) -> String {
-    let key = word()
-    guard !key.isEmpty else { throw unexpected("a label key") }
-    return key
-  }
-
-  /// Label characters; an empty value is a value.
-  private mutating func word() -> String {
-    let word = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./".contains($0)) }
-    rest = rest[word.endIndex...]
-    return String(word)
-  }
-
-  private mutating func value() -> String {
-    skipSpace()
-    return word()
-  }
-
-  private mutating func number() throws(LabelSelector.Malformed) -> Int64 {
-    guard let number = Int64(value()) else {
-      throw LabelSelector.Malformed(description: "for 'Gt', 'Lt' operators, the value must be an integer")
-    }
-    return number
-  }
-
-  private mutating func list() throws(LabelSelector.Malformed) -> [String] {
-    skipSpace()
-    guard take("(") else { throw unexpected("'('") }
-    var values: [String] = []
-    while true {
-      values.append(value())
-      skipSpace()
-      if take(")") { return values.sorted() }
-      guard take(",") else { throw unexpected("',' or ')'") }
-    }
-  }
-
-  private mutating func take(_ token: String) -> Bool {
-    guard rest.hasPrefix(token) else { return false }
-    rest = rest.dropFirst(token.count)
-    return true
-  }
-
-  private mutating func skipSpace() { rest = rest.drop { $0 == " " || $0 == "\t" } }
-
-  private func unexpected(_ wanted: String) -> LabelSelector.Malformed {
-    .init(description: "unable to parse requirement: found '\(rest.prefix(32))', expected: \(wanted)")
-  }
-}
-
 /// A field selector: `metadata.name=x,status.phase!=Running`. Which fields a kind knows is the schema's business.
 package struct FieldSelector: Hashable, Sendable {
   package struct Requirement: Hashable, Sendable {
@@ -214,26 +127,64 @@ package struct FieldSelector: Hashable, Sendable {
 
   package init(parsing text: String) throws(LabelSelector.Malformed) {
     requirements = []
-    guard !text.isEmpty else { return }
-    for part in text.split(separator: ",", omittingEmptySubsequences: true) {
-      guard let sign = part.firstIndex(where: { $0 == "=" || $0 == "!" }) else {
-        throw LabelSelector.Malformed(description: "invalid selector: '\(text)'; can't understand '\(part)'")
+    for term in Self.terms(text) where !term.isEmpty {
+      guard let (field, isEqual, raw) = Self.split(term) else {
+        throw LabelSelector.Malformed(description: "invalid selector: '\(text)'; can't understand '\(term)'")
       }
-      let operation = part[sign...]
-      let isEqual: Bool
-      let length: Int
-      if operation.hasPrefix("!=") {
-        (isEqual, length) = (false, 2)
-      } else if operation.hasPrefix("==") {
-        (isEqual, length) = (true, 2)
-      } else if operation.hasPrefix("=") {
-        (isEqual, length) = (true, 1)
-      } else {
-        throw LabelSelector.Malformed(description: "invalid selector: '\(text)'; can't understand '\(part)'")
-      }
-      requirements.append(
-        Requirement(field: String(part[..<sign]), value: String(operation.dropFirst(length)), isEqual: isEqual))
+      requirements.append(Requirement(field: field, value: try Self.unescape(raw), isEqual: isEqual))
     }
+  }
+
+  /// At the commas that no backslash precedes.
+  private static func terms(_ text: String) -> [Substring] {
+    var terms: [Substring] = []
+    var start = text.startIndex
+    var isEscaped = false
+    for index in text.indices {
+      if isEscaped {
+        isEscaped = false
+      } else if text[index] == "\\" {
+        isEscaped = true
+      } else if text[index] == "," {
+        terms.append(text[start..<index])
+        start = text.index(after: index)
+      }
+    }
+    return terms + [text[start...]]
+  }
+
+  /// At the first operator.
+  private static func split(_ term: Substring) -> (field: String, isEqual: Bool, value: Substring)? {
+    for index in term.indices {
+      for (operation, isEqual) in [("!=", false), ("==", true), ("=", true)] where term[index...].hasPrefix(operation) {
+        return (String(term[..<index]), isEqual, term[index...].dropFirst(operation.count))
+      }
+    }
+    return nil
+  }
+
+  /// `\\`, `\,` and `\=` are the characters themselves; a bare comma or equals sign is a mistake.
+  private static func unescape(_ text: Substring) throws(LabelSelector.Malformed) -> String {
+    var value = ""
+    var isEscaped = false
+    for character in text {
+      if isEscaped {
+        guard "\\,=".contains(character) else {
+          throw LabelSelector.Malformed(description: "invalid field selector: invalid escape sequence: \\\(character)")
+        }
+        value.append(character)
+        isEscaped = false
+      } else if character == "\\" {
+        isEscaped = true
+      } else if character == "," || character == "=" {
+        let code = character.unicodeScalars.first.map { Int($0.value) } ?? 0
+        throw LabelSelector.Malformed(description: "invalid field selector: unescaped character in value: \(code)")
+      } else {
+        value.append(character)
+      }
+    }
+    if isEscaped { throw LabelSelector.Malformed(description: "invalid field selector: invalid escape sequence: \\") }
+    return value
   }
 
   package var isEmpty: Bool { requirements.isEmpty }

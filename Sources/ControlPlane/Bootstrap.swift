@@ -20,14 +20,16 @@ extension ControlPlane {
     for binding in BootstrapPolicy.clusterRoleBindings {
       try await ensure(.clusterRoleBindings, namespace: "", binding, updating: ["subjects"])
     }
-    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] as [(String, Int64)]
-    {
+    let classes: [(name: String, value: Int64, description: String)] = [
+      ("system-cluster-critical", 2_000_000_000, "For pods that the cluster needs; they may move to another node."),
+      ("system-node-critical", 2_000_001_000, "For pods that their node needs; they must not move away from it."),
+    ]
+    for (name, value, description) in classes {
       try await ensure(
         .priorityClasses, namespace: "",
         [
-          "metadata": ["name": .string(name)], "value": .int(value),
-          "description": "Used for system critical pods that must not be moved from their current node.",
-        ])
+          "metadata": ["name": .string(name)], "value": .int(value), "description": .string(description),
+        ], updating: ["description"])
     }
     try await ensureService()
   }

@@ -49,6 +49,8 @@ package struct Controllers: Sendable {
     let garbage = GarbageCollector(context)
     let podGC = PodGC(context)
     let nodes = NodeControllers(context, clusterCIDR: configuration.clusterCIDR)
+    let disruption = DisruptionController(context)
+    let aggregation = ClusterRoleAggregation(context)
     await withDiscardingTaskGroup { group in
       group.addTask { await context.run() }
       group.addTask { await replicaSets.run() }
@@ -59,6 +61,8 @@ package struct Controllers: Sendable {
       group.addTask { await garbage.run() }
       group.addTask { await podGC.run() }
       group.addTask { await nodes.run() }
+      group.addTask { await disruption.run() }
+      group.addTask { await aggregation.run() }
     }
   }
 }

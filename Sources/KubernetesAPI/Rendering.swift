@@ -81,11 +81,12 @@ enum Rendering {
         isFirst = false
       }
       func version() {
+        hasVersion = true
+        guard object.revision > 0 else { return }
         comma()
         JSONWriter.literal("\"resourceVersion\":\"", into: &out)
         JSONWriter.write(object.revision, into: &out)
         out.append(UInt8(ascii: "\""))
-        hasVersion = true
       }
       view["metadata"].forEachMember { key, value in
         let isBefore =

@@ -60,33 +60,61 @@ enum RequestBody {
 
   /// The options of a write: `dryRun`, `fieldManager`, `fieldValidation`, `force`.
   static func options(_ head: RequestHead, _ query: Query) throws(APIError) -> WriteOptions {
-    var options = WriteOptions(fieldManager: try fieldManager(head, query), fieldValidation: "Warn")
-    options.dryRun = try dryRun(query["dryRun"])
+    let name =
+      switch head.method {
+      case "PUT": "UpdateOptions"
+      case "PATCH": "PatchOptions"
+      default: "CreateOptions"
+      }
+    var options = WriteOptions(fieldManager: try fieldManager(head, query, name), fieldValidation: "Warn")
+    options.dryRun = try dryRun(query["dryRun"], name)
     switch query["fieldValidation"] {
     case nil, "": break
     case let asked? where ["Strict", "Warn", "Ignore"].contains(asked): options.fieldValidation = asked
     case let asked?:
-      throw APIError(
-        .invalid,
-        "fieldValidation: Unsupported value: \"\(asked.prefix(64))\": supported values: \"Ignore\", \"Strict\", \"Warn\"")
+      throw .invalidOptions(
+        name,
+        [
+          .init(
+            reason: "FieldValueNotSupported",
+            message: "Unsupported value: \"\(asked.prefix(64))\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
+            field: "fieldValidation")
+        ])
     }
     options.force = query.flag("force")
     return options
   }
 
-  static func dryRun(_ value: String?) throws(APIError) -> Bool {
-    guard let value, !value.isEmpty else { return false }
+  /// - Parameter value: nil where nobody asks. An empty one is refused: it would write what somebody meant to try.
+  static func dryRun(_ value: String?, _ options: String) throws(APIError) -> Bool {
+    guard let value else { return false }
     guard value == "All" else {
-      throw APIError(.invalid, "dryRun: Unsupported value: \"\(value.prefix(64))\": supported values: \"All\"")
+      throw .invalidOptions(
+        options,
+        [
+          .init(
+            reason: "FieldValueNotSupported", message: "Unsupported value: [\"\(value.prefix(64))\"]: supported values: \"All\"",
+            field: "dryRun")
+        ])
     }
     return true
   }
 
   /// The query's, or the program's name as its User-Agent begins.
-  private static func fieldManager(_ head: RequestHead, _ query: Query) throws(APIError) -> String {
+  private static func fieldManager(_ head: RequestHead, _ query: Query, _ options: String) throws(APIError) -> String {
     if let asked = query["fieldManager"], !asked.isEmpty {
-      guard asked.utf8.count <= 128, asked.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
-        throw APIError(.invalid, "fieldManager: Invalid value: must be at most 128 printable characters")
+      if asked.utf8.count > 128 {
+        throw .invalidOptions(
+          options, [.init(reason: "FieldValueTooLong", message: "Too long: may not be more than 128 bytes", field: "fieldManager")])
+      }
+      if asked.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+        throw .invalidOptions(
+          options,
+          [
+            .init(
+              reason: "FieldValueInvalid", message: "Invalid value: \(Value.string(asked).json): must be printable characters",
+              field: "fieldManager")
+          ])
       }
       return asked
     }

@@ -43,9 +43,9 @@ enum Route: Sendable, Equatable {
     }
     let version = rest.removeFirst()
     // The legacy form of a watch: /api/v1/watch/…
-    var isWatch = query.flag("watch")
+    var isOldWatch = false
     if rest.first == "watch", rest.count > 1 {
-      isWatch = true
+      isOldWatch = true
       rest = rest.dropFirst()
     }
     var path = ResourcePath(group: group, version: version, resource: "", namespace: nil, name: "", subresource: "", verb: "")
@@ -60,6 +60,7 @@ enum Route: Sendable, Equatable {
     // A proxy's own path is the rest.
     path.subresource = rest.first ?? ""
     if rest.count > 1, path.subresource != "proxy" { throw KubernetesAPI.unknownPath }
+    let isWatch = isOldWatch || query.flag("watch") && path.name.isEmpty
     path.verb = try Self.verb(head.method, hasName: !path.name.isEmpty, isWatch: isWatch, hasSubresource: !path.subresource.isEmpty)
     self = .resource(path)
   }
@@ -67,6 +68,7 @@ enum Route: Sendable, Equatable {
   private static func verb(_ method: String, hasName: Bool, isWatch: Bool, hasSubresource: Bool) throws(APIError) -> String {
     switch method {
     case "GET", "HEAD":
+      // One object is read, not watched, whatever the query says: upstream's rule. The old path names a watch.
       if isWatch, !hasSubresource { return "watch" }
       return hasName ? "get" : "list"
     case "POST" where !hasName || hasSubresource: return "create"

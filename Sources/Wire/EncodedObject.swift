@@ -97,16 +97,19 @@ package final class EncodedObject: Sendable {
       JSONWriter.literal("\",", into: &out)
     }
     out.append(contentsOf: bytes[1..<splice])
-    JSONWriter.literal("\"resourceVersion\":\"", into: &out)
-    JSONWriter.write(revision, into: &out)
-    JSONWriter.literal("\",", into: &out)
+    // What was never written (a dry run) has no version.
+    if revision > 0 {
+      JSONWriter.literal("\"resourceVersion\":\"", into: &out)
+      JSONWriter.write(revision, into: &out)
+      JSONWriter.literal("\",", into: &out)
+    }
     out.append(contentsOf: bytes[splice...])
   }
 
   /// The object as a tree, with `metadata.resourceVersion`; for merges and for components that change objects.
   package var value: Value {
     var value = withView(\.value)
-    value["metadata"]["resourceVersion"] = .string(String(revision))
+    if revision > 0 { value["metadata"]["resourceVersion"] = .string(String(revision)) }
     return value
   }
 }

@@ -137,12 +137,12 @@ import Wire
         try await test.admin.update(.configMaps, key, subresource: nil, body: ["metadata": ["name": "b"]], WriteOptions())
       }
       #expect(rename?.message == "the name of the object (b) does not match the name on the URL (a)")
-      let born = await #expect(throws: APIError.self) {
+      let dying = await #expect(throws: APIError.self) {
         try await test.admin.patch(
-          .configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["creationTimestamp": "2020-01-01T00:00:00Z"]]),
+          .configMaps, key, subresource: nil, Patch(.merge, ["metadata": ["deletionTimestamp": "2020-01-01T00:00:00Z"]]),
           WriteOptions())
       }
-      #expect(born?.causes.first?.field == "metadata.creationTimestamp")
+      #expect(dying?.causes.first?.field == "metadata.deletionTimestamp")
     }
   }
 }

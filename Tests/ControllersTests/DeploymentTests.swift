@@ -104,7 +104,7 @@ struct DeploymentTests {
         replicaSet("one", replicas: 0, annotations: sized(2, 3, revision: 1)),
         replicaSet("two", replicas: 2, image: "web:2", annotations: sized(2, 3, revision: 2)),
       ])
-    guard case .write(.patch(.deployments, _, nil, let own))? = actions.first else {
+    guard case .write(.patch(.deployments, _, "status", let own))? = actions.first else {
       Issue.record("no revision of the deployment: \(actions)")
       return
     }

@@ -105,7 +105,7 @@ extension [Action] {
 
   /// The status that is written, if one is.
   var status: Value {
-    for case .write(.patch(_, _, "status", let patch)) in self { return patch.body["status"] }
+    for case .write(.patch(_, _, "status", let patch)) in self where !patch.body["status"].isNull { return patch.body["status"] }
     return .null
   }
 

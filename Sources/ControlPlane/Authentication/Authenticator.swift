@@ -99,19 +99,12 @@ extension ControlPlane {
     answer["apiVersion"] = .string(kind.apiVersion)
     answer["metadata"]["creationTimestamp"] = .null
     answer["metadata"].remove("creationTimestamp")
+    try Self.check(kind, body, namespace: namespace)
     switch kind.kind {
-    case "SelfSubjectAccessReview": answer["status"] = status(decide(try attributes(body["spec"], user: identity)))
+    case "SelfSubjectAccessReview": answer["status"] = status(decide(attributes(body["spec"], user: identity)))
     case "SubjectAccessReview", "LocalSubjectAccessReview":
-      if kind.kind == "LocalSubjectAccessReview", body["spec"]["resourceAttributes"]["namespace"].string ?? "" != namespace {
-        throw .invalid(
-          kind, "",
-          [
-            .invalid(
-              "spec.resourceAttributes.namespace", body["spec"]["resourceAttributes"]["namespace"], "must match metadata.namespace")
-          ])
-      }
-      let user = try subject(body["spec"], kind)
-      answer["status"] = status(decide(try attributes(body["spec"], user: user)))
+      let user = Self.subject(body["spec"])
+      answer["status"] = status(decide(attributes(body["spec"], user: user)))
     case "SelfSubjectRulesReview": answer["status"] = rules(identity, namespace: body["spec"]["namespace"].string ?? "")
     case "SelfSubjectReview": answer["status"] = ["userInfo": userInfo(identity)]
     case "TokenReview":
@@ -127,16 +120,47 @@ extension ControlPlane {
     return answer
   }
 
-  private func subject(_ spec: Value, _ kind: ResourceKind) throws(APIError) -> Identity {
-    let groups = (spec["groups"].array ?? []).compactMap(\.string)
-    let name = spec["user"].string ?? ""
-    if name.isEmpty, groups.isEmpty {
-      throw .invalid(kind, "", [.required("spec.user", "at least one of user or group must be specified")])
+  /// What a review must say to be answered.
+  private static func check(_ kind: ResourceKind, _ body: Value, namespace: String) throws(APIError) {
+    let spec = body["spec"]
+    switch kind.kind {
+    case "SelfSubjectAccessReview", "SubjectAccessReview", "LocalSubjectAccessReview":
+      if kind.kind == "LocalSubjectAccessReview" {
+        guard spec["resourceAttributes"]["namespace"].string ?? "" == namespace else {
+          throw .badRequest("spec.resourceAttributes.namespace must match namespace: \(namespace)")
+        }
+      }
+      var faults: [FieldFault] = []
+      switch (spec["resourceAttributes"].isNull, spec["nonResourceAttributes"].isNull) {
+      case (true, true):
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        faults.append(.invalid("spec.resourceAttributes", .null, detail))
+      case (false, false):
+        faults.append(
+          .invalid(
+            "spec.nonResourceAttributes", spec["nonResourceAttributes"],
+            "cannot be specified in combination with resourceAttributes"))
+      default: break
+      }
+      let asksAboutOthers = kind.kind != "SelfSubjectAccessReview"
+      if asksAboutOthers, spec["user"].string?.isEmpty != false, spec["groups"].array?.isEmpty != false {
+        faults.append(
+          .invalid("spec.user", spec["user"].isNull ? "" : spec["user"], "at least one of user or group must be specified"))
+      }
+      if !faults.isEmpty { throw .invalid(kind, "", faults) }
+    case "SelfSubjectRulesReview" where spec["namespace"].string?.isEmpty != false: throw .badRequest("no namespace on request")
+    case "TokenReview" where spec["token"].string?.isEmpty != false:
+      throw .badRequest("token is required for TokenReview in authentication")
+    default: break
     }
-    return Identity(name: name, uid: spec["uid"].string ?? "", groups: groups)
   }
 
-  private func attributes(_ spec: Value, user: Identity) throws(APIError) -> RequestAttributes {
+  private static func subject(_ spec: Value) -> Identity {
+    Identity(
+      name: spec["user"].string ?? "", uid: spec["uid"].string ?? "", groups: (spec["groups"].array ?? []).compactMap(\.string))
+  }
+
+  private func attributes(_ spec: Value, user: Identity) -> RequestAttributes {
     let resource = spec["resourceAttributes"]
     if !resource.isNull {
       return RequestAttributes(
@@ -146,10 +170,7 @@ extension ControlPlane {
         name: resource["name"].string ?? "")
     }
     let other = spec["nonResourceAttributes"]
-    guard let path = other["path"].string else {
-      throw .badRequest("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
-    }
-    return RequestAttributes(user: user, verb: other["verb"].string ?? "", path: path)
+    return RequestAttributes(user: user, verb: other["verb"].string ?? "", path: other["path"].string ?? "")
   }
 
   private func status(_ decision: Decision) -> Value {

@@ -135,6 +135,18 @@ enum BootstrapPolicy {
       ] + events
     ),
     ("node-ipam-controller", [rule(read + ["patch", "update"], "", on: ["nodes"])] + events),
+    (
+      "disruption-controller",
+      [
+        rule(read, "", on: ["pods"]), rule(read, "apps", on: ["deployments", "replicasets"]),
+        rule(read, "policy", on: ["poddisruptionbudgets"]),
+        rule(["update", "patch"], "policy", on: ["poddisruptionbudgets/status"]),
+      ] + events
+    ),
+    (
+      "clusterrole-aggregation-controller",
+      [rule(["escalate"] + read + ["patch", "update"], "rbac.authorization.k8s.io", on: ["clusterroles"])]
+    ),
     ("leader-election", [rule(read + ["create", "update", "patch"], "coordination.k8s.io", on: ["leases"])]),
   ]
 

@@ -31,6 +31,12 @@ package struct RequestAttributes: Sendable {
     self.namespace = namespace.isEmpty && group.isEmpty && resource == "namespaces" ? name : namespace
     self.name = name
     self.fieldSelector = fieldSelector
+    // A list of one named object is a question about that object: roles with resourceNames may allow it.
+    if name.isEmpty, !fieldSelector.isEmpty, ["list", "watch", "deletecollection"].contains(verb),
+      let wanted = try? FieldSelector(parsing: fieldSelector)
+    {
+      self.name = wanted.requirements.first { $0.field == "metadata.name" && $0.isEqual }?.value ?? ""
+    }
   }
 
   package init(user: Identity, verb: String, path: String) {

@@ -18,12 +18,32 @@ package struct ObjectFilter: Sendable {
       labels = try LabelSelector(parsing: request.labelSelector)
       fields = try FieldSelector(parsing: request.fieldSelector)
     } catch { throw .badRequest(error.description) }
+    for requirement in labels.requirements { try Self.check(requirement) }
     for field in fields.requirements.map(\.field) where !table.isSelectable(field, request.kind) {
       // Clients put the resource and the selectors before it.
       throw .badRequest(
         request.kind.selectableFields.isEmpty
           ? "\"\(field)\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
           : "field label not supported: \(field)")
+    }
+  }
+
+  /// A key or value that no label can have is a mistake, not a selection of nothing.
+  private static func check(_ requirement: LabelSelector.Requirement) throws(APIError) {
+    func refusal(_ path: String, _ value: String, _ messages: [String]) -> APIError {
+      .badRequest(
+        "unable to parse requirement: \(path): Invalid value: \(Value.string(value).json): \(messages.joined(separator: "; "))")
+    }
+    let wrong = LabelNames.key(requirement.key)
+    if !wrong.isEmpty { throw refusal("<nil>", requirement.key, wrong) }
+    let values: [String] =
+      switch requirement.operation {
+      case .in(let values), .notIn(let values): values
+      default: []
+      }
+    for (i, value) in values.enumerated() {
+      let wrong = LabelNames.value(value)
+      if !wrong.isEmpty { throw refusal("values[\(i)][\(requirement.key)]", value, wrong) }
     }
   }
 

@@ -39,6 +39,14 @@ package struct ReadRequest: Sendable {
 }
 
 extension ControlPlane {
+  /// - Parameter version: at least this revision; "" and "0" for whatever there is.
+  /// - Throws: `.notFound`; `.timeout` for a version that is still to come, `.badRequest` for one that is none.
+  package func get(_ kind: ResourceKind, _ key: ObjectKey, resourceVersion version: String) throws(APIError) -> EncodedObject {
+    let wanted = try parse(version)
+    if wanted > cache.revision { throw tooLarge(wanted, current: cache.revision) }
+    return try get(kind, key)
+  }
+
   /// - Throws: `.notFound`.
   package func get(_ kind: ResourceKind, _ key: ObjectKey) throws(APIError) -> EncodedObject {
     guard let object = cache.resource(kind.storage).get(key) else { throw .notFound(kind.gvr.groupResource, key.name) }
@@ -67,15 +75,12 @@ extension ControlPlane {
       return ListCursor(self, request, filter, snapshot, after: token.key)
     }
     let snapshot = resource.snapshot(revision: cache.revision)
+    try Self.checkMatch(request)
     let version = try parse(request.resourceVersion)
     switch request.resourceVersionMatch {
     case "", "NotOlderThan":
-      if !request.resourceVersionMatch.isEmpty, request.resourceVersion.isEmpty {
-        throw .badRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
-      }
       if version > snapshot.revision { throw tooLarge(version, current: snapshot.revision) }
     case "Exact":
-      guard version > 0 else { throw .badRequest("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"") }
       if version > snapshot.revision { throw tooLarge(version, current: snapshot.revision) }
       guard version == snapshot.revision || resource.lastRevision <= version else {
         guard let kept = resource.kept(version) else {
@@ -84,11 +89,34 @@ extension ControlPlane {
         return ListCursor(self, request, filter, kept, after: nil)
       }
       return ListCursor(self, request, filter, Snapshot(tree: snapshot.tree, revision: version), after: nil)
-    default:
-      throw .badRequest(
-        "resourceVersionMatch: Invalid value: \"\(request.resourceVersionMatch)\": supported values: Exact, NotOlderThan")
+    default: break
     }
     return ListCursor(self, request, filter, snapshot, after: nil)
+  }
+
+  /// Whether version and match of a list go together.
+  private static func checkMatch(_ request: ReadRequest) throws(APIError) {
+    let field = "resourceVersionMatch"
+    let match = request.resourceVersionMatch
+    var cause: APIError.Cause?
+    if match.isEmpty {
+      cause = nil
+    } else if match != "Exact", match != "NotOlderThan" {
+      cause = .init(
+        reason: "FieldValueNotSupported",
+        message:
+          "Unsupported value: \(Value.string(String(match.prefix(64))).json): supported values: \"Exact\", \"NotOlderThan\", \"\"",
+        field: field)
+    } else if request.resourceVersion.isEmpty {
+      cause = .init(
+        reason: "FieldValueForbidden",
+        message: "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided", field: field)
+    } else if match == "Exact", request.resourceVersion == "0" {
+      cause = .init(
+        reason: "FieldValueForbidden",
+        message: "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"", field: field)
+    }
+    if let cause { throw .invalidOptions("ListOptions", [cause]) }
   }
 
   /// Opens a watch. Events are pulled with ``Watch/next(limit:)`` when `onWake` says that there are some.
@@ -128,7 +156,7 @@ extension ControlPlane {
   }
 
   private func tooLarge(_ version: Revision, current: Revision) -> APIError {
-    var error = APIError(.timeout, "Too large resource version: \(version), current: \(current)")
+    var error = APIError(.timeout, "Timeout: Too large resource version: \(version), current: \(current)")
     error.causes = [.init(reason: "ResourceVersionTooLarge", message: "Too large resource version", field: "")]
     error.retryAfterSeconds = 1
     return error
@@ -149,7 +177,7 @@ struct ContinueToken {
     guard let bytes = Base64.decode(text), let value = try? Value(json: bytes), let revision = value["rv"].int,
       let name = value["name"].string
     else {
-      throw .badRequest("continue key is not valid: illegal base64 data or a token of another server")
+      throw .badRequest("invalid continue token: continue key is not valid: illegal base64 data or a token of another server")
     }
     self.revision = revision
     key = ObjectKey(namespace: value["ns"].string ?? "", name: name)

@@ -31,6 +31,9 @@ final class Allocators: Sendable {
     return bytes.reduce(0) { $0 << 8 | UInt32($1) }
   }
 
+  /// Whether it is an IPv4 address, of this range or not.
+  static func isAddress(_ text: String) -> Bool { number(text) != nil }
+
   private static func text(_ number: UInt32) -> String { [24, 16, 8, 0].map { String(number >> $0 & 255) }.joined(separator: ".") }
 
   /// The address that the `kubernetes` service has, and the one for DNS.
@@ -55,6 +58,7 @@ final class Allocators: Sendable {
         entry.object.withView { view in
           addresses.formUnion(view["spec"]["clusterIPs"].compactMap(\.string))
           view["spec"]["ports"].forEach { if let port = $0["nodePort"].int { ports.insert(Int(port)) } }
+          if let port = view["spec"]["healthCheckNodePort"].int { ports.insert(Int(port)) }
         }
       }
       taken = (revision, addresses, ports)

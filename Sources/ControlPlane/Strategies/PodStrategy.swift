@@ -20,9 +20,21 @@ struct PodStrategy: KindStrategy {
     if context.request.subresource == "status" {
       object["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
       if object["metadata"]["ownerReferences"].isNull { object["metadata"].remove("ownerReferences") }
+      Self.settleAddresses(&object["status"], "podIP", "podIPs")
+      Self.settleAddresses(&object["status"], "hostIP", "hostIPs")
     }
     if object["status"]["qosClass"].isNull, !old["status"]["qosClass"].isNull {
       object["status"]["qosClass"] = old["status"]["qosClass"]
+    }
+  }
+
+  /// The one address is the first of the many, whichever of both was written; where they differ, the one counts.
+  private static func settleAddresses(_ status: inout Value, _ one: String, _ many: String) {
+    let first = status[many][0]["ip"]
+    if let address = status[one].string, !address.isEmpty {
+      if first.string != address { status[many] = [["ip": .string(address)]] }
+    } else if first.string?.isEmpty == false {
+      status[one] = first
     }
   }
 

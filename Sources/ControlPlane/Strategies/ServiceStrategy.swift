@@ -22,7 +22,38 @@ struct ServiceStrategy: KindStrategy {
       }
     }
     keepNodePorts(&object, old: old)
+    dropWhatTheTypeNoLongerUses(&object, old: old)
     try allocate(&object, old: old, &context)
+  }
+
+  /// A service that changes its type loses what only the old type uses, where the client did not ask for something else: who sends
+  /// `type: ClusterIP` alone means the whole change.
+  private func dropWhatTheTypeNoLongerUses(_ object: inout Value, old: Value) {
+    func isUnchanged(_ field: String) -> Bool { object["spec"][field] == old["spec"][field] }
+    let type = object["spec"]["type"].string ?? "ClusterIP"
+    let isExternal = type == "NodePort" || type == "LoadBalancer" || object["spec"]["externalIPs"].array?.isEmpty == false
+    if !isExternal, isUnchanged("externalTrafficPolicy") { object["spec"].remove("externalTrafficPolicy") }
+    if !needsHealthCheckPort(object), needsHealthCheckPort(old), isUnchanged("healthCheckNodePort") {
+      object["spec"].remove("healthCheckNodePort")
+    }
+    if type != "LoadBalancer" {
+      for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] where isUnchanged(field) { object["spec"].remove(field) }
+    }
+    if type == "ExternalName" {
+      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] where isUnchanged(field) {
+        object["spec"].remove(field)
+      }
+    }
+    if usesNodePorts(old), !usesNodePorts(object), var ports = object["spec"]["ports"].array {
+      let known = Set((old["spec"]["ports"].array ?? []).compactMap { $0["nodePort"].int })
+      for i in ports.indices { if let port = ports[i]["nodePort"].int, known.contains(port) { ports[i].remove("nodePort") } }
+      object["spec"]["ports"] = .array(ports)
+    }
+  }
+
+  /// Load balancers that keep the client's address ask each node whether it has an endpoint.
+  private func needsHealthCheckPort(_ object: Value) -> Bool {
+    object["spec"]["type"] == "LoadBalancer" && object["spec"]["externalTrafficPolicy"] == "Local"
   }
 
   /// A port that is sent without its node port keeps the one it has, as upstream patches it in.
@@ -52,24 +83,36 @@ struct ServiceStrategy: KindStrategy {
     let hadAddresses = Self.addresses(old)
     let hadPorts = Self.nodePorts(old)
     if object["spec"]["type"].string == "ExternalName" {
-      for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-        object["spec"].remove(field)
-      }
+      // What a client set nevertheless is refused by name.
+      if object["spec"]["clusterIP"].string?.isEmpty != false { object["spec"].remove("clusterIP") }
+      if old == nil { for field in ["internalTrafficPolicy"] { object["spec"].remove(field) } }
     } else {
       try allocateAddress(&object, had: hadAddresses, owner: owner, name, &context)
     }
     if usesNodePorts(object) {
       try allocatePorts(&object, had: hadPorts, owner: owner, name, &context)
-    } else if object["spec"]["type"].string != "LoadBalancer", var ports = object["spec"]["ports"].array {
-      for i in ports.indices { ports[i].remove("nodePort") }
-      object["spec"]["ports"] = .array(ports)
     }
+    try allocateHealthCheckPort(&object, had: hadPorts, owner: owner, &context)
     for address in hadAddresses.subtracting(Self.addresses(object)) {
       context.writes.append(.delete(allocators.key(address: address), uid: nil))
     }
     for port in hadPorts.subtracting(Self.nodePorts(object)) {
       context.writes.append(.delete(allocators.key(port: port), uid: nil))
     }
+  }
+
+  private func allocateHealthCheckPort(
+    _ object: inout Value, had: Set<Int>, owner: String, _ context: inout WriteContext
+  ) throws(APIError) {
+    guard needsHealthCheckPort(object), (object["spec"]["healthCheckNodePort"].int ?? 0) == 0 else { return }
+    let allocators = context.controlPlane.allocators
+    guard let free = allocators.freePort(in: context.controlPlane.cache, besides: Self.nodePorts(object)) else {
+      throw APIError.internalError("failed to allocate a healthCheckNodePort: range is full")
+    }
+    let key = allocators.key(port: free)
+    context.compares.append(.absent(key))
+    context.writes.append(.put(key, Array(owner.utf8)))
+    object["spec"]["healthCheckNodePort"] = .int(Int64(free))
   }
 
   private func allocateAddress(
@@ -79,6 +122,12 @@ struct ServiceStrategy: KindStrategy {
     try checkFamilies(object, name, context)
     let asked = object["spec"]["clusterIP"].string ?? object["spec"]["clusterIPs"][0].string ?? ""
     var address = asked
+    // What is no address at all is the validation's to refuse.
+    if !asked.isEmpty, asked != "None", !had.contains(asked), !Allocators.isAddress(asked) {
+      object["spec"]["clusterIPs"] = [.string(asked)]
+      object["spec"]["clusterIP"] = .string(asked)
+      return
+    }
     if asked == "None" {
       object["spec"]["clusterIPs"] = ["None"]
       object["spec"]["clusterIP"] = "None"
@@ -194,6 +243,7 @@ struct ServiceStrategy: KindStrategy {
   }
 
   static func nodePorts(_ object: Value?) -> Set<Int> {
-    Set((object?["spec"]["ports"].array ?? []).compactMap { $0["nodePort"].int }.filter { $0 > 0 }.map { Int($0) })
+    let ports = (object?["spec"]["ports"].array ?? []).map { $0["nodePort"].int } + [object?["spec"]["healthCheckNodePort"].int]
+    return Set(ports.compactMap { $0 }.filter { $0 > 0 }.map { Int($0) })
   }
 }

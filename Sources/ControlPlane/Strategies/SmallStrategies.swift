@@ -79,6 +79,7 @@ struct PriorityClassStrategy: KindStrategy {
 struct JobStrategy: KindStrategy {
   /// The labels by which a job finds its pods.
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
+    defer { Self.takeLabels(&object) }
     guard object["spec"]["manualSelector"].bool != true else { return }
     let uid = object["metadata"]["uid"]
     let name = object["metadata"]["name"]
@@ -87,6 +88,14 @@ struct JobStrategy: KindStrategy {
       ("job-name", name),
     ] { object["spec"]["template"]["metadata"]["labels"][key] = value }
     object["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid
+  }
+
+  /// A job without labels has those of its pods.
+  private static func takeLabels(_ object: inout Value) {
+    let labels = object["spec"]["template"]["metadata"]["labels"]
+    if object["metadata"]["labels"].object?.isEmpty != false, labels.object?.isEmpty == false {
+      object["metadata"]["labels"] = labels
+    }
   }
 }
 
@@ -176,7 +185,7 @@ private enum Escalation {
     guard !missing.isEmpty else { return }
     let target = context.kind.gvr.groupResource
     throw APIError(
-      .forbidden, target, context.request.key.name,
+      .forbidden, target, objectName(context),
       "\(target) \"\(objectName(context))\" is forbidden: user \"\(user.name)\" (groups=\(RBAC.Rule.go(user.groups))) is attempting to grant RBAC permissions not currently held:\n\(missing.map(\.description).joined(separator: "\n"))"
     )
   }

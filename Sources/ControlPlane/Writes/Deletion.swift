@@ -36,7 +36,10 @@ extension ControlPlane {
       let isGone = mark(&object, options, context)
       let storeKey = StoreKey(kind.storage, key)
       if !isGone, object == old { return DeleteResult(remaining: converted(current, to: kind), uid: current.uid) }
-      if options.dryRun { return DeleteResult(remaining: isGone ? nil : converted(current, to: kind), uid: current.uid) }
+      let deleted = isGone ? converted(current, to: kind) : nil
+      if options.dryRun {
+        return DeleteResult(remaining: isGone ? nil : converted(current, to: kind), deleted: deleted, uid: current.uid)
+      }
       let write: Transaction.Write
       if isGone {
         Strategies.of(kind).release(old, &context)
@@ -48,7 +51,7 @@ extension ControlPlane {
         _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))
         noteUsage(kind, key)
         guard !isGone, let remaining = cache.resource(kind.storage).get(key) else {
-          return DeleteResult(remaining: nil, uid: current.uid)
+          return DeleteResult(remaining: nil, deleted: deleted, uid: current.uid)
         }
         return DeleteResult(remaining: converted(remaining, to: kind), uid: current.uid)
       } catch {
@@ -59,15 +62,19 @@ extension ControlPlane {
   }
 
   private func check(_ options: DeleteOptions, _ current: EncodedObject, _ kind: ResourceKind) throws(APIError) {
+    // Upstream names the kind here, not the resource.
+    let named = GroupResource(group: kind.gvr.group, resource: kind.kind)
     if let uid = options.preconditionUID, uid != current.uid {
       throw .conflict(
-        kind.gvr.groupResource, current.key.name,
-        "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
+        named, current.key.name,
+        "the UID in the precondition (\(uid)) does not match the UID in record (\(current.uid)). The object might have been deleted and then recreated"
+      )
     }
     if let version = options.preconditionResourceVersion, version != String(current.revision) {
       throw .conflict(
-        kind.gvr.groupResource, current.key.name,
-        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(current.revision)")
+        named, current.key.name,
+        "the ResourceVersion in the precondition (\(version)) does not match the ResourceVersion in record (\(current.revision)). The object might have been modified"
+      )
     }
   }
 
@@ -96,7 +103,7 @@ extension ControlPlane {
     if grace == 0, !isHeld { return true }
     if !isMarked {
       object["metadata"]["deletionTimestamp"] = .string(Timestamp(seconds: context.now.seconds + grace).description)
-      object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
+      if !isNamespace { object["metadata"]["deletionGracePeriodSeconds"] = .int(grace) }
       if let generation = object["metadata"]["generation"].int, generation > 0 {
         object["metadata"]["generation"] = .int(generation + 1)
       }

@@ -36,14 +36,18 @@ struct FieldFault: Sendable {
 extension APIError {
   /// The 422 of a kind: causes one by one, and all of them in the message.
   static func invalid(_ kind: ResourceKind, _ name: String, _ faults: [FieldFault]) -> APIError {
+    .invalid(kind.kind, group: kind.gvr.group, name, faults)
+  }
+
+  static func invalid(_ kind: String, group: String, _ name: String, _ faults: [FieldFault]) -> APIError {
     var seen: Set<String> = []
     let texts = faults.map { "\($0.field.isEmpty ? "[]" : $0.field): \($0.message)" }.filter { seen.insert($0).inserted }
-    let what = kind.gvr.group.isEmpty ? kind.kind : "\(kind.kind).\(kind.gvr.group)"
+    let what = group.isEmpty ? kind : "\(kind).\(group)"
     let list = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
     var error = APIError(.invalid, "\(what) \"\(name)\" is invalid: \(list)")
     error.name = name
-    error.group = kind.gvr.group
-    error.kind = kind.kind
+    error.group = group
+    error.kind = kind
     error.causes = faults.map { .init(reason: $0.reason, message: $0.message, field: $0.field.isEmpty ? "[]" : $0.field) }
     return error
   }

@@ -22,30 +22,31 @@ extension ControlPlane {
       }
     } catch { throw Self.failure(error, patch, context) }
     guard case .object = merged else { throw .badRequest("the patch leaves no object") }
-    if let other = merged["kind"].string, other != kind.kind {
-      throw .badRequest("the patch changes kind from \(kind.kind) to \(other)")
+    for (field, own) in [("kind", kind.kind), ("apiVersion", kind.apiVersion)] {
+      guard let other = merged[field].string, other != own else { continue }
+      throw Self.undecodable(patch, "the patch changes \(field) from \(own) to \(other)")
     }
-    var strictFault: FieldFault?
+    var strictFault: String?
     do throws(DecodeError) {
       let findings = try schema.prune(&merged, type: kind.type)
       switch context.request.options.fieldValidation {
       case "Strict" where !findings.isEmpty:
-        strictFault = FieldFault(
-          reason: "FieldValueInvalid", field: "patch",
-          message: "Invalid value: \"\(GoText.of(patch.body))\": strict decoding error: \(findings.joined(separator: ", "))")
+        strictFault = "strict decoding error: \(findings.joined(separator: ", "))"
       case "Warn": context.warnings += findings
       default: break
       }
-    } catch {
-      throw .badRequest("\(kind.kind) in version \"\(kind.gvr.version)\" cannot be handled as a \(kind.kind): \(error.message)")
-    }
-    if let strictFault {
-      var refusal = APIError(.invalid, " \"\" is invalid: patch: \(strictFault.message)")
-      refusal.causes = [.init(reason: strictFault.reason, message: strictFault.message, field: strictFault.field)]
-      throw refusal
-    }
+    } catch { throw Self.undecodable(patch, error.message) }
+    if let strictFault { throw Self.undecodable(patch, strictFault) }
     Conversion.write(&merged, from: kind, table: schema)
     return merged
+  }
+
+  /// What a patch made is no object of the kind. The patch itself is shown, never the object: who may patch need not be allowed to read.
+  private static func undecodable(_ patch: Patch, _ why: String) -> APIError {
+    let message = "Invalid value: \"\(GoText.of(patch.body))\": \(why)"
+    var refusal = APIError(.invalid, " \"\" is invalid: patch: \(message)")
+    refusal.causes = [.init(reason: "FieldValueInvalid", message: message, field: "patch")]
+    return refusal
   }
 
   private static func failure(_ error: PatchError, _ patch: Patch, _ context: WriteContext) -> APIError {

@@ -26,6 +26,9 @@ extension ControlPlane {
   ) async throws(APIError) -> Value {
     switch (kind.typeName, subresource) {
     case ("core/v1.Pod", "binding"):
+      guard body["metadata"]["name"].string ?? "" == key.name else {
+        throw .badRequest("name in URL does not match name in Binding object")
+      }
       let target = body["target"]
       guard let node = target["name"].string, !node.isEmpty else {
         throw .invalid(kind, key.name, [.required("target.name")])
@@ -108,38 +111,80 @@ extension ControlPlane {
   private func evict(_ kind: ResourceKind, _ key: ObjectKey, _ body: Value, identity: Identity, _ options: WriteOptions)
     async throws(APIError) -> Value
   {
+    guard body["metadata"]["name"].string ?? "" == key.name else {
+      throw .badRequest("name in URL does not match name in Eviction object")
+    }
     let pod = try get(kind, key)
-    let (labels, phase, isMarked) = pod.withView {
-      ($0["metadata"]["labels"].stringMap, $0["status"]["phase"].string ?? "", !$0["metadata"]["deletionTimestamp"].isNull)
+    let (labels, phase, isMarked, isReady) = pod.withView { view in
+      var isReady = false
+      view["status"]["conditions"].forEach { if $0["type"].equals("Ready") { isReady = $0["status"].equals("True") } }
+      return (
+        view["metadata"]["labels"].stringMap, view["status"]["phase"].string ?? "",
+        !view["metadata"]["deletionTimestamp"].isNull, isReady
+      )
     }
     // What no longer runs, or goes already, disrupts nothing.
-    let isFree = isMarked || phase == "Succeeded" || phase == "Failed" || phase == "Pending"
-    var iterator = cache.resource(GroupResource(group: "policy", resource: "poddisruptionbudgets")).snapshot(revision: 0).tree
-      .iterate(namespace: key.namespace)
-    while !isFree, let entry = iterator.next() {
-      let (selector, allowed, desired, current) = entry.object.withView { view in
-        let status = view["status"]
-        return (
-          LabelSelector(view["spec"]["selector"]), status["disruptionsAllowed"].int ?? 0, status["desiredHealthy"].int ?? 0,
-          status["currentHealthy"].int ?? 0
-        )
-      }
-      guard let selector, selector.matches(labels), allowed <= 0 else { continue }
-      var error = APIError(.tooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.")
-      error.causes = [
-        .init(
-          reason: "DisruptionBudget",
-          message: "The disruption budget \(entry.object.key.name) needs \(desired) healthy pods and has \(current) currently",
-          field: "")
-      ]
-      error.retryAfterSeconds = 10
-      throw error
+    if !isMarked, !["Succeeded", "Failed", "Pending"].contains(phase) {
+      let isDryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
+      try await takeDisruption(key, labels, isReady: isReady, identity: identity, dryRun: isDryRun)
     }
     var deletion = DeleteOptions(gracePeriodSeconds: body["deleteOptions"]["gracePeriodSeconds"].int)
-    deletion.dryRun = options.dryRun
+    deletion.dryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
     deletion.preconditionUID = body["deleteOptions"]["preconditions"]["uid"].string
     _ = try await delete(kind, key, deletion, identity: identity)
     return Self.success
+  }
+
+  /// Takes one disruption from the budget that covers a pod: of two evictions at once only as many pass as are allowed.
+  /// - Throws: `.tooManyRequests` where none is left.
+  private func takeDisruption(
+    _ pod: ObjectKey, _ labels: [String: String], isReady: Bool, identity: Identity, dryRun: Bool
+  ) async throws(APIError) {
+    let kind = try kind(GroupVersionResource(group: "policy", resource: "poddisruptionbudgets"))
+    for _ in 0..<16 {
+      var budgets: [EncodedObject] = []
+      var iterator = cache.resource(kind.storage).snapshot(revision: 0).tree.iterate(namespace: pod.namespace)
+      while let entry = iterator.next() {
+        let covers = entry.object.withView { LabelSelector($0["spec"]["selector"])?.matches(labels) ?? false }
+        if covers { budgets.append(entry.object) }
+      }
+      guard let budget = budgets.first else { return }
+      guard budgets.count == 1 else {
+        throw APIError(
+          .internalError, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+      }
+      var object = budget.value
+      let status = object["status"]
+      let desired = status["desiredHealthy"].int ?? 0
+      let current = status["currentHealthy"].int ?? 0
+      // A pod that is not ready serves nobody; unless the budget says otherwise it may go where enough others serve.
+      if !isReady, object["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" || current >= desired && desired > 0 { return }
+      guard (status["observedGeneration"].int ?? 0) >= (object["metadata"]["generation"].int ?? 0) else {
+        throw refusal("The disruption budget \(budget.key.name) is still being processed by the server.", again: 10)
+      }
+      let allowed = status["disruptionsAllowed"].int ?? 0
+      guard allowed > 0 else {
+        throw refusal(
+          "The disruption budget \(budget.key.name) needs \(desired) healthy pods and has \(current) currently", again: nil)
+      }
+      if dryRun { return }
+      object["status"]["disruptionsAllowed"] = .int(allowed - 1)
+      object["status"]["disruptedPods"][pod.name] = .string(clock.now().description)
+      do throws(APIError) {
+        _ = try await write(
+          WriteRequest(
+            kind: kind, key: budget.key, subresource: "status", verb: .update(object), identity: identity, options: WriteOptions()))
+        return
+      } catch { if error.reason != .conflict { throw error } }
+    }
+    throw .conflict(kind.gvr.groupResource, pod.name, APIError.objectModified)
+  }
+
+  private func refusal(_ why: String, again: Int?) -> APIError {
+    var error = APIError(.tooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.")
+    error.causes = [.init(reason: "DisruptionBudget", message: why, field: "")]
+    error.retryAfterSeconds = again
+    return error
   }
 
   /// A token for a service account, bound to what the request names.
@@ -147,16 +192,11 @@ extension ControlPlane {
     let resource = GroupResource(resource: "serviceaccounts")
     guard let account = cache.resource(resource).get(key) else { throw .notFound(resource, key.name) }
     let seconds = body["spec"]["expirationSeconds"].int ?? 3600
-    let kind = try kind(.serviceAccounts)
     guard seconds >= 600, seconds <= 1 << 32 else {
+      let detail =
+        seconds < 600 ? "may not specify a duration less than 10 minutes" : "may not specify a duration larger than 2^32 seconds"
       throw .invalid(
-        kind, key.name,
-        [
-          .invalid(
-            "spec.expirationSeconds", .int(seconds),
-            seconds < 600
-              ? "may not specify a duration less than 10 minutes" : "may not specify a duration larger than 2^32 seconds")
-        ])
+        "TokenRequest", group: "authentication.k8s.io", "", [.invalid("spec.expirationSeconds", .int(seconds), detail)])
     }
     var claims = TokenAuthority.Claims(
       namespace: key.namespace, account: key.name, accountUID: account.uid,
@@ -164,8 +204,12 @@ extension ControlPlane {
     if claims.audiences.isEmpty { claims.audiences = [tokens.issuer] }
     let bound = body["spec"]["boundObjectRef"]
     if let name = bound["name"].string {
-      let isPod = bound["kind"].string == "Pod"
-      let target = GroupResource(resource: isPod ? "pods" : bound["kind"].string == "Node" ? "nodes" : "secrets")
+      let boundKind = bound["kind"].string ?? ""
+      guard ["Pod", "Node", "Secret"].contains(boundKind) else {
+        throw .badRequest("cannot bind token to object of type /\(bound["apiVersion"].string ?? ""), Kind=\(boundKind)")
+      }
+      let isPod = boundKind == "Pod"
+      let target = GroupResource(resource: isPod ? "pods" : boundKind == "Node" ? "nodes" : "secrets")
       let targetKey = ObjectKey(namespace: target.resource == "nodes" ? "" : key.namespace, name: name)
       guard let object = cache.resource(target).get(targetKey) else { throw .notFound(target, name) }
       if let uid = bound["uid"].string, !uid.isEmpty, uid != object.uid {
@@ -226,6 +270,9 @@ extension ControlPlane {
       let current = try get(kind, key)
       let before = Self.scale(of: current, kind)
       let scale = try change(before)
+      if let name = scale["metadata"]["name"].string, !name.isEmpty, name != key.name {
+        throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(key.name))")
+      }
       if let version = scale["metadata"]["resourceVersion"].string, !version.isEmpty, version != String(current.revision),
         scale["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
       {
@@ -233,10 +280,9 @@ extension ControlPlane {
       }
       let replicas = scale["spec"]["replicas"].int ?? 0
       guard replicas >= 0, replicas <= Int64(Int32.max) else {
-        var error = APIError.invalid(
-          kind, key.name, [.invalid("spec.replicas", .int(replicas), "must be greater than or equal to 0")])
-        error.message = error.message.replacing("\(kind.kind).\(kind.gvr.group)", with: "Scale.autoscaling")
-        throw error
+        throw .invalid(
+          "Scale", group: "autoscaling", key.name, [.invalid("spec.replicas", .int(replicas), "must be greater than or equal to 0")]
+        )
       }
       var object = current.value
       object["spec"]["replicas"] = .int(replicas)
@@ -284,7 +330,19 @@ extension ControlPlane {
     } else if !containers.contains(asked) {
       throw .badRequest("container \(asked) is not valid for pod \(key.name)")
     }
-    guard !node.isEmpty else { throw .badRequest("pod \(key.name) does not have a host assigned") }
+    guard !node.isEmpty else {
+      // A pod without a node has written nothing: no log is no error.
+      if subresource == "log" { return EmptyStream() }
+      throw .badRequest("pod \(key.name) does not have a host assigned")
+    }
     return try await self.node(node).connect(pod: key, uid: pod.uid, subresource: subresource, query: query)
   }
+}
+
+/// A stream on which nothing comes.
+private struct EmptyStream: ByteStream {
+  var frames: AsyncThrowingStream<StreamFrame, any Error> { AsyncThrowingStream { $0.finish() } }
+  func send(_ frame: StreamFrame) async throws {}
+  func finish(channel: UInt8) async throws {}
+  func close() {}
 }

@@ -63,9 +63,7 @@ extension ControlPlane {
         metrics.count("gantry_write_conflicts_total")
         // A PUT that lost the race to create becomes an update.
         let isCreate = if case .create = request.verb { true } else { false }
-        if isCreate, key == commit.storeKey, !commit.hasGeneratedName {
-          throw .alreadyExists(request.kind.gvr.groupResource, commit.key.name)
-        }
+        if isCreate, key == commit.storeKey, !commit.hasGeneratedName { throw taken(commit.key, request.kind) }
         if commit.isConditional, key == commit.storeKey {
           throw .conflict(request.kind.gvr.groupResource, commit.key.name, APIError.objectModified)
         }
@@ -79,6 +77,13 @@ extension ControlPlane {
       }
     }
     throw .internalError("write did not settle")
+  }
+
+  private func taken(_ key: ObjectKey, _ kind: ResourceKind) -> APIError {
+    var error = APIError.alreadyExists(kind.gvr.groupResource, key.name)
+    let isGoing = cache.resource(kind.storage).get(key)?.withView { !$0["metadata"]["deletionTimestamp"].isNull } ?? false
+    if isGoing { error.message = "object is being deleted: \(error.message)" }
+    return error
   }
 
   static func failure(_ error: StoreError) -> APIError {
@@ -231,6 +236,7 @@ extension ControlPlane {
     let request = context.request
     let kind = request.kind
     let key = ObjectKey(namespace: kind.isNamespaced ? request.key.namespace : "", name: request.key.name)
+    if case .update(let value) = request.verb { try checkName(value, key, kind) }
     guard let current = cache.resource(kind.storage).get(key) else {
       if case .update(let value) = request.verb, kind.strategy.allowsCreateOnUpdate, request.subresource == nil {
         try authorize(
@@ -257,6 +263,8 @@ extension ControlPlane {
       throw .invalid(kind, key.name, [.invalid("metadata.resourceVersion", 0, "must be specified for an update")])
     }
     if let uid = object["metadata"]["uid"].string, !uid.isEmpty, uid != current.uid {
+      // A PUT names the object it means; a patch would change it.
+      guard isUpdate else { throw .invalid(kind, key.name, [.invalid("metadata.uid", .string(uid), FieldFault.immutable)]) }
       throw .conflict(
         kind.gvr.groupResource, key.name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
     }
@@ -292,9 +300,10 @@ extension ControlPlane {
   private func keepWhatClientsCannotChange(_ object: inout Value, old: Value, _ context: WriteContext) throws(APIError) {
     let kind = context.kind
     var faults: [FieldFault] = []
-    for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    // Another creationTimestamp is no fault: manifests that were read from a cluster have one.
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] where old["metadata"][field].isNull {
       let new = object["metadata"][field]
-      if !new.isNull, new != old["metadata"][field] { faults.append(.invalid("metadata.\(field)", new, FieldFault.immutable)) }
+      if !new.isNull { faults.append(.invalid("metadata.\(field)", new, FieldFault.immutable)) }
     }
     if !faults.isEmpty { throw .invalid(kind, context.request.key.name, faults) }
     for field in [

@@ -55,5 +55,7 @@ package struct WriteResult: Sendable {
 package struct DeleteResult: Sendable {
   /// What stays while a grace period or finalizers hold it, or nil where it is gone.
   package var remaining: EncodedObject?
+  /// What it was, where it is gone.
+  package var deleted: EncodedObject?
   package var uid: String
 }

@@ -292,8 +292,9 @@ package struct DeploymentReconcile {
     guard deployment.annotations[DeploymentAnnotation.revision] != "\(revision)" else { return }
     actions.append(
       .write(
+        // Through status, as upstream: the deployment's generation counts what its owner changes.
         .patch(
-          .deployments, deployment.meta.key, subresource: nil,
+          .deployments, deployment.meta.key, subresource: "status",
           Patch(.merge, ["metadata": ["annotations": [DeploymentAnnotation.revision: .string("\(revision)")]]]))))
   }
 

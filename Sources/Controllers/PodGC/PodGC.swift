@@ -71,6 +71,8 @@ final class PodGC: Sendable {
     } catch {
       guard error.reason == .notFound else { throw error }
     }
+    // Pods that name the node later start a time of their own.
+    missing.withLock { $0[key.name] = nil }
     return orphans.flatMap { pod -> [Action] in
       let failed = pod.disrupted(reason: "DeletionByPodGC", message: "PodGC: node no longer exists", at: instant, fails: true)
       return (pod.isFinished ? [] : [.write(failed)]) + [.write(Self.delete(pod))]

@@ -12,7 +12,8 @@ extension KubernetesAPI {
       answer(exchange, verb: "delete") { () throws(APIError) in
         let options = try self.deleteOptions(bytes, request)
         let result = try await self.controlPlane.delete(request.kind, request.key, options, identity: request.identity)
-        if let remaining = result.remaining {
+        // Upstream answers with the object for some kinds, and for whatever stays.
+        if let remaining = result.remaining ?? (Self.returnsDeleted.contains(request.kind.typeName) ? result.deleted : nil) {
           return Rendering.response(remaining, request, format, schema: self.schema, now: self.controlPlane.clock.now())
         }
         return Rendering.response(
@@ -20,6 +21,13 @@ extension KubernetesAPI {
       }
     }
   }
+
+  /// Source: Kubernetes' registries with ReturnDeletedObject.
+  private static let returnsDeleted: Set<String> = [
+    "core/v1.Namespace", "core/v1.PersistentVolume", "core/v1.PersistentVolumeClaim", "core/v1.Pod", "core/v1.PodTemplate",
+    "core/v1.ResourceQuota", "core/v1.Service", "core/v1.ServiceAccount", "storage/v1.CSIDriver", "storage/v1.CSINode",
+    "storage/v1.StorageClass", "storage/v1.VolumeAttachment",
+  ]
 
   /// From the body, or from the query where there is none.
   func deleteOptions(_ bytes: [UInt8], _ request: Request) throws(APIError) -> DeleteOptions {
@@ -42,16 +50,37 @@ extension KubernetesAPI {
     }
     if let seconds = value["gracePeriodSeconds"].int {
       if seconds < 0, seconds != -1 {
-        throw APIError(.invalid, "DeleteOptions: gracePeriodSeconds: Invalid value: \(seconds): must be greater than or equal to 0")
+        throw .invalidOptions(
+          "DeleteOptions",
+          [
+            .init(
+              reason: "FieldValueInvalid", message: "Invalid value: \(seconds): must be greater than or equal to 0",
+              field: "gracePeriodSeconds")
+          ])
       }
       options.gracePeriodSeconds = seconds
     }
     if let policy = value["propagationPolicy"].string, !policy.isEmpty {
       guard let propagation = DeleteOptions.Propagation(rawValue: policy) else {
-        throw APIError(
-          .invalid,
-          "DeleteOptions is invalid: propagationPolicy: Unsupported value: \"\(policy.prefix(64))\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-        )
+        throw .invalidOptions(
+          "DeleteOptions",
+          [
+            .init(
+              reason: "FieldValueNotSupported",
+              message:
+                "Unsupported value: \"\(policy.prefix(64))\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+              field: "propagationPolicy")
+          ])
+      }
+      guard value["orphanDependents"].bool == nil else {
+        throw .invalidOptions(
+          "DeleteOptions",
+          [
+            .init(
+              reason: "FieldValueInvalid",
+              message: "Invalid value: \"\(policy)\": orphanDependents and deletionPropagation cannot be both set",
+              field: "propagationPolicy")
+          ])
       }
       options.propagation = propagation
     } else if let orphan = value["orphanDependents"].bool {
@@ -59,7 +88,7 @@ extension KubernetesAPI {
     }
     options.preconditionUID = value["preconditions"]["uid"].string
     options.preconditionResourceVersion = value["preconditions"]["resourceVersion"].string
-    options.dryRun = try RequestBody.dryRun(value["dryRun"][0].string ?? request.query["dryRun"])
+    options.dryRun = try RequestBody.dryRun(value["dryRun"][0].string ?? request.query["dryRun"], "DeleteOptions")
     return options
   }
 

@@ -10,7 +10,7 @@ extension KubernetesAPI {
     let format = try Negotiation.output(request.head, request.query)
     return RequestPolicy { [self] exchange in
       do throws(APIError) {
-        let object = try controlPlane.get(request.kind, request.key)
+        let object = try controlPlane.get(request.kind, request.key, resourceVersion: request.query["resourceVersion"] ?? "")
         requests.count(verb: "get", status: 200)
         exchange.respond(Rendering.response(object, request, format, schema: schema, now: controlPlane.clock.now()))
       } catch {

@@ -293,7 +293,7 @@ enum DNSNames {
 }
 
 /// Keys and values of labels.
-enum LabelNames {
+package enum LabelNames {
   static let namePattern = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 
   static func isName(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
@@ -301,7 +301,8 @@ enum LabelNames {
     return bytes.allSatisfy { $0.isAlphanumeric || $0 == 45 || $0 == 95 || $0 == 46 }
   }
 
-  static func key(_ text: String) -> [String] {
+  /// - Returns: what is wrong with it, nothing for a proper key.
+  package static func key(_ text: String) -> [String] {
     let parts = text.utf8.split(separator: 47, omittingEmptySubsequences: false)
     let rule =
       "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -330,7 +331,8 @@ enum LabelNames {
     return messages
   }
 
-  static func value(_ text: String) -> [String] {
+  /// - Returns: what is wrong with it, nothing for a proper value.
+  package static func value(_ text: String) -> [String] {
     var messages: [String] = []
     if text.utf8.count > 63 { messages.append("must be no more than 63 bytes") }
     if !text.isEmpty, !isName(text.utf8) {
