@@ -53,7 +53,7 @@ struct NodeInstance {
     let box = DrainBox()
     let agent: Agent
     do { agent = try await Agent.start(agentConfiguration, client: client, drain: { await box.drain($0) }) } catch {
-      throw StartFailure("\(error)")
+      throw StartFailure("the node does not start: \((error as? APIError)?.message ?? "\(error)")")
     }
     if let cni = await agent.cniConfDirectory() { networkConfiguration.cniConfDirectory = cni }
     try Runtime(containerd: options.containerd, cniConfDirectory: networkConfiguration.cniConfDirectory).write(directory)
@@ -91,9 +91,12 @@ struct NodeInstance {
         "--service-cidr \(server.serviceCidr): the block must hold at least sixteen addresses, such as 10.96.0.0/12 does")
     }
     network.clusterDomain = server.clusterDomain
+    network.writesCNI = options.network == .gantry
+    network.proxiesServices = options.serviceProxy == .gantry
     var agent = AgentConfiguration(
       nodeName: name, nodeAddress: options.nodeIp ?? NodeAddress.own() ?? "127.0.0.1", dataDirectory: directory.path)
     agent.containerdSocket = options.containerd
+    agent.nodeLabels = options.labels
     agent.version = Version.kubernetes
     if !agent.isDefaultInstance {
       network.cniConfDirectory = "\(directory.path)/cni/net.d"

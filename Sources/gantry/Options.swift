@@ -106,13 +106,37 @@ struct NodeOptions: ParsableArguments {
   @Option(help: "The node's own address; found from the routes where none is given.")
   var nodeIp: String?
 
+  @Option(help: "gantry: pods get their addresses from Gantry. external: another CNI provider writes its own configuration.")
+  var network = Provider.gantry
+
+  @Option(help: "gantry: services are carried by Gantry's nftables rules. off: another proxy carries them.")
+  var serviceProxy = Switch.gantry
+
+  @Option(help: "A label that the node gets when it registers: KEY=VALUE. May be given several times.")
+  var nodeLabel: [String] = []
+
+  enum Provider: String, ExpressibleByArgument, CaseIterable { case gantry, external }
+  enum Switch: String, ExpressibleByArgument, CaseIterable { case gantry, off }
+
   func validate() throws {
+    for label in nodeLabel where self.label(label) == nil {
+      throw ValidationError("--node-label \(label): give KEY=VALUE, for example disk=ssd")
+    }
     if let nodeName, !DNSName.isValid(nodeName) { throw ValidationError("--node-name \(nodeName): \(DNSName.rule)") }
     if let nodeIp, IPAddress(nodeIp) == nil { throw ValidationError("--node-ip \(nodeIp): give an IP address") }
     if let containerd, !containerd.hasPrefix("/") {
       throw ValidationError(
         "--containerd \(containerd): give the absolute path of its socket, such as /run/containerd/containerd.sock")
     }
+  }
+
+  /// The labels that were given; ``validate()`` has seen them.
+  var labels: [String: String] { Dictionary(nodeLabel.compactMap(label), uniquingKeysWith: { $1 }) }
+
+  private func label(_ text: String) -> (String, String)? {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, !parts[0].isEmpty else { return nil }
+    return (parts[0], parts[1])
   }
 
   func name() throws -> String {

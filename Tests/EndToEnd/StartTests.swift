@@ -26,6 +26,8 @@ import Testing
     arguments: [
       ["up", "--node-name", "Bad_Name", "lower-case letters"],
       ["up", "--node-ip", "nonsense", "IP address"],
+      ["up", "--node-label", "disk", "KEY=VALUE"],
+      ["up", "--network", "weave", "external"],
       ["up", "--containerd", "containerd.sock", "/run/containerd/containerd.sock"],
       ["server", "--listen", "127.0.0.1", "ADDRESS:PORT"],
       ["server", "--listen", "127.0.0.1:99999", "ADDRESS:PORT"],
@@ -98,6 +100,12 @@ import Testing
       #expect(noRuntime.status == 1)
       #expect(noRuntime.errors.contains("no container runtime answers on \(directory)/none.sock"), "\(noRuntime)")
       #expect(!noRuntime.output.contains("ready"), "ready was said of a node that cannot run pods")
+
+      let noLabel = try await Command.run(
+        inside + [Cluster.gantry, "up", "--data-dir", "\(directory)/d", "--node-name", "n1", "--node-label", "bad key=x"],
+        timeout: 30, mayFail: true)
+      #expect(noLabel.status == 1 && noLabel.errors.contains("bad key"), "\(noLabel)")
+      try await Command.run(inside + [Cluster.gantry, "down", "--data-dir", "\(directory)/d", "--purge"])
     }
   }
 

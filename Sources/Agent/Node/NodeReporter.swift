@@ -105,6 +105,8 @@ struct NodeReporter: Sendable {
               ], WriteOptions(fieldManager: "kubelet"))
             return
           } catch {
+            // What the server will refuse again is not tried again.
+            if [.invalid, .badRequest, .forbidden].contains(error.reason) { throw error }
             if error.reason != .alreadyExists { log.warning("node not registered", metadata: ["error": "\(error.message)"]) }
           }
         } else if error.reason == .forbidden {
