@@ -1,5 +1,6 @@
 import CLinux
 import Logging
+import NIOPosix
 import Network
 import RPC
 import Wire
@@ -54,7 +55,7 @@ package actor ManagedContainerd {
     if let pid = runningProcess {
       // It runs and does not answer: it is to go before another takes its place.
       kill(pid, SIGKILL)
-      try? await Task.sleep(for: .milliseconds(200))
+      await Self.hasEnded(pid, within: .seconds(5))
     }
     try Files.makeDirectory(directory, mode: 0o711)
     try Files.makeDirectory(ownRegistryDirectory, mode: 0o755)
@@ -73,6 +74,7 @@ package actor ManagedContainerd {
     guard pid > 0 else { throw Files.failure("cannot start", program) }
     try Files.replace(Array("\(pid)\n".utf8), at: "\(directory)/containerd.pid")
     leaveCgroup(pid)
+    // It tells nobody when it has begun to listen; that takes about 100 ms.
     for attempt in 0..<100 {
       if (try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5))) != nil {
         log.info("containerd started", metadata: ["pid": "\(pid)", "socket": "\(socket)"])
@@ -80,7 +82,7 @@ package actor ManagedContainerd {
         return
       }
       guard kill(pid, 0) == 0 else { break }
-      try await Task.sleep(for: .milliseconds(attempt < 20 ? 50 : 200))
+      try await Task.sleep(for: .milliseconds(attempt < 50 ? 20 : 200))
     }
     let last = Files.text("\(directory)/containerd.log")?.split(separator: "\n").last.map(String.init) ?? "it wrote nothing"
     throw AgentFailure("containerd does not answer; the last line of \(directory)/containerd.log: \(last)")
@@ -231,6 +233,13 @@ package actor ManagedContainerd {
     """
   }
 
+  /// Waits on a thread that may block; the kernel wakes it.
+  @discardableResult
+  private static func hasEnded(_ pid: pid_t, within limit: Duration) async -> Bool {
+    let milliseconds = Int32(limit.components.seconds * 1000)
+    return (try? await NIOThreadPool.singleton.runIfActive { gantry_wait_for_exit(pid, milliseconds) == 0 }) ?? false
+  }
+
   /// Ends everything of this agent: pods, shims, containerd, mounts. Leaves nothing that runs.
   package func stopEverything() async {
     // A containerd that has died comes back once more, so that networks are given back the way they were taken.
@@ -259,8 +268,10 @@ package actor ManagedContainerd {
     guard isOwn else { return }
     if let pid = runningProcess {
       kill(pid, SIGTERM)
-      for _ in 0..<100 where kill(pid, 0) == 0 { try? await Task.sleep(for: .milliseconds(50)) }
-      if kill(pid, 0) == 0 { kill(pid, SIGKILL) }
+      if !(await Self.hasEnded(pid, within: .seconds(5))) {
+        kill(pid, SIGKILL)
+        await Self.hasEnded(pid, within: .seconds(5))
+      }
     }
     // A shim that is left names our socket on its command line.
     for name in Files.entries("/proc") {
