@@ -18,49 +18,77 @@ enum CacheBenchmark {
     for i in 0..<pods {
       let pod = pod(i)
       bytes += pod.count
-      store.put(StoreBenchmark.key(i), Envelope().wrap(pod))
+      store.put(key(i), Envelope().wrap(pod))
     }
     let after = residentBytes()
     let used = after - before
-    print(
-      "cache       \(pods) pods of \(bytes / pods) bytes, indexed by node, 1 MB ring: \(used / pods) bytes each, \(used / pods - bytes / pods) beside its own: \(ratio(Double(used), Double(bytes)))x"
-    )
+    Report.line(
+      "cache: a pod of \(Report.count(Double(bytes / pods))) bytes, indexed by node, 1 MB ring",
+      "\(Report.count(Double(used / pods))) bytes", against: "its own bytes", ratio: Double(used) / Double(bytes), .atMost(0.5))
     let resource = cache.resource(GroupResource(resource: "pods"))
     let clock = ContinuousClock()
     let reads = 200_000
     var found = 0
-    let get = clock.measure { for i in 0..<reads where resource.get(StoreBenchmark.key(i * 7919 % pods).key) != nil { found += 1 } }
+    let get = clock.measure { for i in 0..<reads where resource.get(key(i * 7919 % pods).key) != nil { found += 1 } }
     precondition(found == reads)
     var dictionary: [ObjectKey: Int] = [:]
-    for i in 0..<pods { dictionary[StoreBenchmark.key(i).key] = i }
-    let plain = clock.measure { for i in 0..<reads where dictionary[StoreBenchmark.key(i * 7919 % pods).key] != nil { found += 1 } }
-    print(
-      "cache       get: \(Int(seconds(get) * 1e9) / reads) ns, a dictionary: \(Int(seconds(plain) * 1e9) / reads) ns: \(ratio(seconds(get), seconds(plain)))x"
-    )
+    for i in 0..<pods { dictionary[key(i).key] = i }
+    let plain = clock.measure { for i in 0..<reads where dictionary[key(i * 7919 % pods).key] != nil { found += 1 } }
+    Report.line(
+      "cache: get by key", Report.time(seconds(get) / Double(reads)),
+      against: "a dictionary \(Report.time(seconds(plain) / Double(reads)))", ratio: seconds(get) / seconds(plain), .atMost(10))
     let walk = clock.measure {
       var iterator = resource.snapshot(revision: 0).tree.iterate()
       while iterator.next() != nil { found += 1 }
     }
+    Report.line(
+      "cache: walk over all, a pod", Report.time(seconds(walk) / Double(pods)),
+      against: "a get by key \(Report.time(seconds(get) / Double(reads)))",
+      ratio: seconds(walk) / Double(pods) / seconds(get) * Double(reads), .atMost(0.5))
     let node = clock.measure {
       var iterator = resource.snapshot(revision: 0).tree.iterate(term: "node-77")
       while iterator.next() != nil { found += 1 }
     }
-    print(
-      "cache       walk over all: \(Int(seconds(walk) * 1e9) / pods) ns a pod; pods of one of 300 nodes: \(Int(seconds(node) * 1e6)) µs"
-    )
+    Report.line(
+      "cache: the pods of one of 300 nodes", Report.time(seconds(node)), against: "the walk over all \(Report.time(seconds(walk)))",
+      ratio: seconds(node) / seconds(walk), .atMost(0.02))
+    precondition(found == reads * 2 + pods + pods / 300)
   }
 
-  /// Canonical bytes of about 5 KB, as a Deployment's pod with managedFields has.
+  static func key(_ i: Int) -> StoreKey {
+    StoreKey(
+      GroupResource(resource: "pods"),
+      ObjectKey(namespace: "default", name: "web-\(i % 300)-7d4b9c55f\(i % 9)-\(String(i, radix: 36))"))
+  }
+
+  /// Canonical bytes of about 5 KB, as a running pod of one of 300 Deployments has: what differs from pod to pod differs here too.
   static func pod(_ i: Int) -> [UInt8] {
-    let value: Value = [
-      "metadata": [
-        "name": .string("pod-\(i)"), "namespace": "default", "uid": .string("2f1d3c5e-7a9b-4c1d-8e2f-\(100_000_000_000 + i)"),
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-        "annotations": ["filling": .string(String(repeating: "managedFields ", count: 340))],
-      ], "spec": ["nodeName": .string("node-\(i % 300)")],
-      "status": ["phase": "Running", "podIP": .string("10.0.\(i >> 8 & 255).\(i & 255)")],
+    let second = { (offset: Int) -> Value in
+      let time = i * 7 + offset
+      func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+      return .string("2026-01-\(two(1 + time / 86400 % 28))T\(two(time / 3600 % 24)):\(two(time / 60 % 60)):\(two(time % 60))Z")
+    }
+    // Digits without a pattern, as identifiers and addresses have.
+    let digits = String(UInt64(i + 1) &* 0x9E37_79B9_7F4A_7C15, radix: 16) + String(UInt64(i + 7) &* 0xD6E8_FEB8_6659_FD93, radix: 16)
+    var pod = FullPod.value
+    pod["metadata"]["name"] = .string(key(i).key.name)
+    pod["metadata"]["namespace"] = "default"
+    pod["metadata"]["uid"] = .string("\(digits.prefix(8))-7a9b-4c1d-8e2f-\(100_000_000_000 + i)")
+    pod["metadata"]["creationTimestamp"] = second(0)
+    pod["metadata"]["labels"]["app"] = .string("web-\(i % 300)")
+    pod["metadata"]["ownerReferences"] = [
+      ["apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string("web-\(i % 300)-7d4b9c55f\(i % 9)"), "uid": .string("uid-\(i % 300)")]
     ]
-    return value.jsonBytes
+    pod["spec"]["nodeName"] = .string("node-\(i % 300)")
+    pod["status"]["podIP"] = .string("10.0.\(i >> 8 & 255).\(i & 255)")
+    pod["status"]["startTime"] = second(1)
+    pod["status"]["containerStatuses"] = [
+      [
+        "name": "web", "state": ["running": ["startedAt": second(3)]], "lastState": [:], "ready": true, "restartCount": 0,
+        "image": "nginx:1.27", "imageID": "sha256:1", "containerID": .string("containerd://\(digits)\(digits)"), "started": true,
+      ]
+    ]
+    return pod.jsonBytes
   }
 }
 

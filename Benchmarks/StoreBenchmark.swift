@@ -12,11 +12,16 @@ enum StoreBenchmark {
   static func run() async throws {
     for inFlight in [1, 16, 128] {
       let writes = inFlight == 1 ? 6000 : 40_000
-      let floor = try inTemporaryDirectory { try rawSQLite(path: "\($0)/raw.db", batch: inFlight, writes: writes) }
-      let ours = try await inTemporaryDirectory { try await store(path: "\($0)/state.db", inFlight: inFlight, writes: writes) }
-      print(
-        "store       \(inFlight) in flight: \(Int(ours)) writes/s, raw SQLite in batches of \(inFlight): \(Int(floor)): \(ratio(ours, floor))x"
-      )
+      // In turns, so that a disk that slows down slows both; the better of each.
+      var floor = 0.0
+      var ours = 0.0
+      for _ in 0..<3 {
+        floor = max(floor, try inTemporaryDirectory { try rawSQLite(path: "\($0)/raw.db", batch: inFlight, writes: writes) })
+        ours = max(ours, try await inTemporaryDirectory { try await store(path: "\($0)/state.db", inFlight: inFlight, writes: writes) })
+      }
+      Report.line(
+        "store: acknowledged writes of 4 KB, \(inFlight) in flight", "\(Report.count(ours))/s",
+        against: "raw SQLite in batches of \(inFlight), same fsync: \(Report.count(floor))/s", ratio: ours / floor, .atLeast(0.8))
     }
     try await inTemporaryDirectory { directory in
       var configuration = SQLiteStore.Configuration(path: "\(directory)/state.db")
@@ -31,9 +36,11 @@ enum StoreBenchmark {
         sizes.append(Int(status.st_size))
       }
       let live = (1000 + 5000) * value.count
-      print(
-        "store       churn of 100,000 writes over 1,000 keys, 5,000 revisions kept: file \(sizes.map { "\($0 >> 20)" }.joined(separator: ", ")) MB after every 20,000; live and kept values are \(live >> 20) MB"
-      )
+      let size = Double(sizes.last ?? 0)
+      Report.line(
+        "store: file after 100,000 writes over 1,000 keys, 5,000 revisions kept",
+        "\(Report.short(size / 1e6)) MB (after every 20,000: \(sizes.map { "\($0 / 1_000_000)" }.joined(separator: ", ")))",
+        against: "live and kept values \(Report.short(Double(live) / 1e6)) MB", ratio: size / Double(live), .atMost(2))
     }
   }
 
@@ -136,7 +143,6 @@ enum StoreChild {
 func seconds(_ duration: Duration) -> Double {
   Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
 }
-func ratio(_ a: Double, _ b: Double) -> String { "\(Double(Int(a / b * 100)) / 100)" }
 
 func temporaryDirectory() -> String {
   var template = Array("/tmp/gantry-bench-XXXXXX".utf8CString)

@@ -15,16 +15,23 @@ enum WatchBenchmark {
       let burst = try await ring(group, watchers: watchers, rounds: 10, batch: 500)
       let streams = await streams(watchers: watchers, rounds: 20, batch: 10)
       let idle = try await idleBytes(group, watchers: watchers)
-      print(
-        "watch       \(watchers) watchers: last has one write after \(Int(single.latency * 1e6)) µs; in bursts \(millions(burst.rate)) M deliveries/s, an AsyncStream each \(millions(streams)) M: \(ratio(burst.rate, streams))x; idle \(idle) bytes each"
-      )
+      let name = "watch: \(Report.count(Double(watchers))) watchers"
+      Report.line(
+        "\(name), the last has one write", Report.time(single.latency),
+        against: "an AsyncStream each \(Report.time(Double(watchers) / streams))", ratio: single.latency * streams / Double(watchers),
+        .atMost(1))
+      Report.line(
+        "\(name), deliveries in bursts", "\(Report.count(burst.rate))/s", against: "an AsyncStream each \(Report.count(streams))/s",
+        ratio: burst.rate / streams, .atLeast(10))
+      Report.line("\(name), idle", "\(idle) bytes each", against: "mark 2,500 bytes", ratio: Double(idle) / 2500, .atMost(1))
     }
     let nodes = try await nodes(group, watchers: 5000)
-    print("watch       5,000 node watchers of 5,000 nodes, one pod bound: \(Int(nodes * 1e6)) µs until its node has it")
+    let everybody = try await ring(group, watchers: 5000, rounds: 50, batch: 1).latency
+    Report.line(
+      "watch: 5,000 nodes watch their own pods, one pod bound", Report.time(nodes),
+      against: "5,000 that watch everything \(Report.time(everybody))", ratio: nodes / everybody, .atMost(0.1))
     try await group.shutdownGracefully()
   }
-
-  static func millions(_ rate: Double) -> String { "\(Double(Int(rate / 1e4)) / 100)" }
 
   /// An event loop as the doors use it: one hop a batch.
   final class LoopTarget: WakeTarget {
@@ -100,7 +107,7 @@ enum WatchBenchmark {
     latency: Double, rate: Double
   ) {
     let (store, counter, all, _) = try make(group, watchers: watchers) { _ in .all }
-    let writes = (0..<batch).map { (StoreBenchmark.key($0), CacheBenchmark.pod($0)) }
+    let writes = (0..<batch).map { (CacheBenchmark.key($0), CacheBenchmark.pod($0)) }
     let clock = ContinuousClock()
     var total = Duration.zero
     for _ in 0..<rounds {
@@ -121,7 +128,7 @@ enum WatchBenchmark {
     var total = Duration.zero
     for i in 0..<300 {
       counter.reset()
-      total += await clock.measure { await counter.reach(1) { store.put(StoreBenchmark.key(i), CacheBenchmark.pod(i)) } }
+      total += await clock.measure { await counter.reach(1) { store.put(CacheBenchmark.key(i), CacheBenchmark.pod(i)) } }
     }
     for watcher in all {
       watcher.cursor.withLock {

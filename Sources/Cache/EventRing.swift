@@ -37,8 +37,8 @@ struct EventRing {
   @discardableResult
   mutating func append(_ event: RingEvent) -> Int {
     // The old state counts where no earlier event of the ring holds it.
-    var cost = Self.overhead + (event.new?.object.count ?? 0)
-    if let old = event.old?.object, old.revision <= completeSince { cost += old.count }
+    var cost = Self.overhead + (event.new?.object.footprint ?? 0)
+    if let old = event.old?.object, old.revision <= completeSince { cost += old.footprint }
     slots.append(event)
     costs.append(Int32(clamping: cost))
     bytes += cost

@@ -3,9 +3,9 @@ import Wire
 /// An ordered map from key to object, with an index, whose versions share what they have in common: a snapshot is two roots.
 package struct ObjectTree: Sendable {
   package struct Entry: Sendable {
-    package let object: EncodedObject
+    package internal(set) var object: EncodedObject
     /// What watchers of the resource select by (pods: the node's name), "" without one. Also a term of the index.
-    package let attribute: String
+    package internal(set) var attribute: String
     /// Further terms of the index, such as `owner/UID`.
     package let terms: [String]
 

@@ -42,6 +42,8 @@ package final class ResourceCache: Sendable {
 
   package let resource: GroupResource
   private let state: Mutex<State>
+  /// Used by the one thread that writes.
+  private let shelf = Mutex(PatternShelf())
   private let extract: EntryExtractor
   private let log: LogReader
   private let now: @Sendable () -> Int64
@@ -63,16 +65,33 @@ package final class ResourceCache: Sendable {
   // MARK: Written by the committer's thread alone
 
   func load(_ object: EncodedObject) {
-    let entry = extract(object)
+    let entry = entry(object, after: nil)
     state.withLock { _ = $0.tree.put(entry) }
   }
 
   /// What the log still tells of the time before this process.
-  func load(_ event: RingEvent) { state.withLock { _ = $0.ring.append(event) } }
+  func load(_ event: RingEvent) {
+    let live = (event.new ?? event.old).flatMap { entry in state.withLock { $0.tree.get(entry.object.key) } }
+    func kept(_ entry: ObjectTree.Entry?) -> ObjectTree.Entry? {
+      guard let entry else { return nil }
+      return entry.object.revision == live?.object.revision ? live : self.entry(entry.object, after: live)
+    }
+    let event = RingEvent(revision: event.revision, new: kept(event.new), old: kept(event.old))
+    state.withLock { _ = $0.ring.append(event) }
+  }
 
   func put(_ object: EncodedObject, wakes: inout WakeList) {
-    let entry = extract(object)
+    // Nobody else writes: what is read here is still there below.
+    let entry = entry(object, after: state.withLock { $0.tree.get(object.key) })
     record(object.key, revision: object.revision, wakes: &wakes) { tree in (entry, tree.put(entry)) }
+  }
+
+  /// An object as it is kept: in less memory, with what it is found by.
+  private func entry(_ object: EncodedObject, after old: ObjectTree.Entry?) -> ObjectTree.Entry {
+    var entry = extract(object)
+    if let old, old.attribute == entry.attribute { entry.attribute = old.attribute }
+    entry.object = shelf.withLock { object.kept(after: old?.object, on: &$0) }
+    return entry
   }
 
   func remove(_ key: ObjectKey, revision: Revision, wakes: inout WakeList) {

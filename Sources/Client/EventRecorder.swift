@@ -45,6 +45,22 @@ package final class EventRecorder: Sendable {
     var note: String
   }
 
+  /// What is remembered of something told: 128 bits of its hash instead of all its words, of which 4,096 would be two megabytes.
+  private struct Fingerprint: Hashable {
+    private let high: Int
+    private let low: Int
+
+    init(_ value: some Hashable) {
+      var hasher = Hasher()
+      hasher.combine(value)
+      high = hasher.finalize()
+      hasher = Hasher()
+      hasher.combine(high)
+      hasher.combine(value)
+      low = hasher.finalize()
+    }
+  }
+
   private struct Series {
     var key: ObjectKey
     var count = 1
@@ -60,8 +76,8 @@ package final class EventRecorder: Sendable {
   }
 
   private struct State {
-    var told: [Told: Series] = [:]
-    var allowances: [ObjectReference: Allowance] = [:]
+    var told: [Fingerprint: Series] = [:]
+    var allowances: [Fingerprint: Allowance] = [:]
     var lastName: UInt64 = 0
   }
 
@@ -104,11 +120,12 @@ package final class EventRecorder: Sendable {
     let now = now()
     let note = String(note.prefix(1024))
     let told = Told(about: about, kind: kind, reason: reason, action: action ?? reason, note: note)
+    let fingerprint = Fingerprint(told)
     return state.withLock { state in
-      if var series = state.told[told], now.seconds - series.last.seconds < Self.window {
+      if var series = state.told[fingerprint], now.seconds - series.last.seconds < Self.window {
         series.count += 1
         series.last = now
-        defer { state.told[told] = series }
+        defer { state.told[fingerprint] = series }
         guard series.count == 2 || now.seconds - series.written.seconds >= Self.refresh else { return nil }
         series.written = now
         return .patch(
@@ -124,18 +141,19 @@ package final class EventRecorder: Sendable {
       state.lastName = max(state.lastName + 1, UInt64(clamping: now.seconds) &* 1_000_000_000 &+ UInt64(clamping: now.nanoseconds))
       let suffix = String(state.lastName, radix: 16)
       let key = ObjectKey(namespace: namespace, name: "\(about.name.prefix(236)).\(suffix)")
-      state.told[told] = Series(key: key, last: now, written: now)
+      state.told[fingerprint] = Series(key: key, last: now, written: now)
       return .create(.coreEvents, namespace: namespace, body: body(key, told, now))
     }
   }
 
   /// - Returns: false where the object has told enough for now.
-  private static func spend(_ about: ObjectReference, _ now: Int64, _ allowances: inout [ObjectReference: Allowance]) -> Bool {
+  private static func spend(_ about: ObjectReference, _ now: Int64, _ allowances: inout [Fingerprint: Allowance]) -> Bool {
     if allowances.count >= limit { allowances = allowances.filter { now - $0.value.since < refill } }
     if allowances.count >= limit { allowances.removeAll() }
     var about = about
     about.fieldPath = ""
-    var allowance = allowances[about] ?? Allowance(since: now)
+    let fingerprint = Fingerprint(about)
+    var allowance = allowances[fingerprint] ?? Allowance(since: now)
     let filled = max(0, now - allowance.since) / refill
     if filled > 0 {
       allowance.left = min(burst, allowance.left + Int(clamping: filled))
@@ -143,7 +161,7 @@ package final class EventRecorder: Sendable {
     }
     guard allowance.left > 0 else { return false }
     allowance.left -= 1
-    allowances[about] = allowance
+    allowances[fingerprint] = allowance
     return true
   }
 

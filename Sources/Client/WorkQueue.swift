@@ -10,8 +10,9 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     var working: Set<Key> = []
     var again: Set<Key> = []
     var backoffs: [Key: Backoff] = [:]
-    /// The earliest instant at which a key comes by itself.
-    var alarms: [Key: ContinuousClock.Instant] = [:]
+    /// When keys come by themselves, and the one timer that waits for the first of them.
+    var alarms = Alarms<Key>()
+    var timer: (at: ContinuousClock.Instant, task: Task<Void, Never>)?
     var isClosed = false
     var sleepers: [CheckedContinuation<Void, Never>] = []
 
@@ -59,27 +60,37 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     for sleeper in sleepers { sleeper.resume() }
   }
 
-  /// Comes back after a while. A key has one alarm, the earliest that was set.
+  /// Comes back after a while, or up to a twentieth of it later. A key has one alarm, the earliest that was set.
   package func add(_ key: Key, after delay: Duration) {
     guard delay > .zero else { return add(key) }
     let alarm = ContinuousClock.now + delay
-    let isEarliest = state.withLock { state in
-      if state.isClosed { return false }
-      if let other = state.alarms[key], other <= alarm { return false }
-      state.alarms[key] = alarm
-      return true
+    state.withLock { state in
+      guard !state.isClosed, state.alarms.add(key, at: alarm, latest: alarm + delay / 20) else { return }
+      arm(&state)
     }
-    guard isEarliest else { return }
-    Task { [weak self] in
-      try? await Task.sleep(until: alarm, tolerance: delay / 20, clock: .continuous)
-      guard let self else { return }
-      let isDue = self.state.withLock { state in
-        guard state.alarms[key] == alarm else { return false }
-        state.alarms[key] = nil
-        return true
-      }
-      if isDue { self.add(key) }
+  }
+
+  private func arm(_ state: inout State) {
+    guard let next = state.alarms.next, state.timer.map({ next < $0.at }) ?? true else { return }
+    state.timer?.task.cancel()
+    let task = Task { [weak self] in
+      guard (try? await Task.sleep(until: next, clock: .continuous)) != nil else { return }
+      self?.ring()
     }
+    state.timer = (next, task)
+  }
+
+  private func ring() {
+    let sleepers = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+      state.timer = nil
+      let due = state.alarms.take(now: .now)
+      for key in due { state.enqueue(key) }
+      arm(&state)
+      if due.isEmpty { return [] }
+      defer { state.sleepers = [] }
+      return state.sleepers
+    }
+    for sleeper in sleepers { sleeper.resume() }
   }
 
   /// Waits for a key. Whoever takes one says ``done(_:succeeded:)``.
@@ -125,7 +136,11 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   }
 
   package func close() {
-    state.withLock { $0.isClosed = true }
+    state.withLock { state in
+      state.isClosed = true
+      state.timer?.task.cancel()
+      state.timer = nil
+    }
     wakeAll()
   }
 

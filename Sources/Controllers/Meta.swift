@@ -23,14 +23,17 @@ package struct Meta: Sendable, Hashable {
   package var created: Int64
   package var isDeleting: Bool
 
+  private static let sharedLabels = Interner<[String: String]>()
+  private static let sharedOwners = Interner<[Owner]>()
+
   package init(_ object: EncodedObject, _ view: JSONView) {
     let metadata = view["metadata"]
     key = object.key
     uid = object.uid
     revision = object.revision
     generation = metadata["generation"].int ?? 0
-    labels = metadata["labels"].stringMap
-    owners = metadata["ownerReferences"].compactMap { reference in
+    labels = Self.sharedLabels(metadata["labels"].stringMap)
+    let owners = metadata["ownerReferences"].compactMap { reference -> Owner? in
       guard let uid = reference["uid"].string else { return nil }
       return Owner(
         apiVersion: reference["apiVersion"].string ?? "", kind: reference["kind"].string ?? "",
@@ -38,6 +41,7 @@ package struct Meta: Sendable, Hashable {
         uid: uid, isController: reference["controller"].bool ?? false, blocksDeletion: reference["blockOwnerDeletion"].bool ?? false
       )
     }
+    self.owners = owners.isEmpty ? [] : Self.sharedOwners(owners)
     finalizers = metadata["finalizers"].compactMap(\.string)
     created = metadata["creationTimestamp"].string.flatMap { Timestamp($0)?.seconds } ?? 0
     isDeleting = metadata["deletionTimestamp"].isPresent

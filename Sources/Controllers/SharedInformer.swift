@@ -84,7 +84,13 @@ final class SharedInformer<T: Sendable>: Sendable {
   var all: [T] { state.withLock { Array($0.objects.values) } }
 
   func find(_ index: String, _ value: String) -> [T] {
-    state.withLock { state in (state.indexes[index]?[value] ?? []).compactMap { state.objects[$0] } }
+    state.withLock { state in
+      guard let keys = state.indexes[index]?[value] else { return [] }
+      var found: [T] = []
+      found.reserveCapacity(keys.count)
+      for key in keys { if let object = state.objects[key] { found.append(object) } }
+      return found
+    }
   }
 
   /// Returns when the first list has been told, or the informer has ended.

@@ -2,7 +2,7 @@ import Client
 import Wire
 
 /// What controllers read of a Service.
-package struct ServiceView: Sendable {
+package struct ServiceView: ObjectView {
   package struct Port: Sendable, Hashable {
     package var name: String
     package var transport: String
@@ -21,11 +21,7 @@ package struct ServiceView: Sendable {
   package var publishesNotReady: Bool
   package var families: [String]
 
-  package init(_ object: EncodedObject) {
-    self = object.withView { view in ServiceView(object, view) }
-  }
-
-  private init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     meta = Meta(object, view)
     let spec = view["spec"]
     let labels = spec["selector"].stringMap
@@ -45,7 +41,7 @@ package struct ServiceView: Sendable {
 }
 
 /// What controllers read of a Namespace.
-package struct NamespaceView: Sendable {
+package struct NamespaceView: ObjectView {
   package var meta: Meta
   /// `spec.finalizers`, not the metadata's.
   package var finalizers: [String]
@@ -59,11 +55,7 @@ package struct NamespaceView: Sendable {
     package var message: String
   }
 
-  package init(_ object: EncodedObject) {
-    self = object.withView { view in NamespaceView(object, view) }
-  }
-
-  private init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     meta = Meta(object, view)
     finalizers = view["spec"]["finalizers"].compactMap(\.string)
     isTerminating = view["metadata"]["deletionTimestamp"].isPresent || view["status"]["phase"].equals("Terminating")
@@ -78,7 +70,7 @@ package struct NamespaceView: Sendable {
 }
 
 /// What controllers read of a Node.
-package struct NodeView: Sendable {
+package struct NodeView: ObjectView {
   package struct Taint: Sendable, Hashable {
     package var key: String
     package var value: String
@@ -97,11 +89,7 @@ package struct NodeView: Sendable {
   package var taints: [Taint]
   package var conditions: [Condition]
 
-  package init(_ object: EncodedObject) {
-    self = object.withView { view in NodeView(object, view) }
-  }
-
-  private init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     meta = Meta(object, view)
     let spec = view["spec"]
     isUnschedulable = spec["unschedulable"].bool ?? false

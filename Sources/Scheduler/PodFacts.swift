@@ -8,6 +8,8 @@ package struct PodFacts: Sendable {
   package var node: String
   package var schedulerName: String
   package var priority: Int32
+  /// False where the pod's `preemptionPolicy` is `Never`.
+  package var mayPreempt = true
   /// Scheduling gates hold it back.
   package var isGated: Bool
   /// Succeeded or failed: holds no resources any more.
@@ -44,6 +46,7 @@ package struct PodFacts: Sendable {
         isFinished: status["phase"].equals("Succeeded") || status["phase"].equals("Failed"),
         isDeleting: view["metadata"]["deletionTimestamp"].isPresent,
         shape: PodShape(view))
+      facts.mayPreempt = !spec["preemptionPolicy"].equals("Never")
       status["conditions"].forEach { condition in
         if condition["type"].equals("PodScheduled"), condition["reason"].equals("Unschedulable") {
           facts.refusalMessage = condition["message"].string

@@ -36,6 +36,7 @@ package struct SchedulerState: Sendable {
     var key: ObjectKey
     var uid: String
     var priority: Int32
+    var mayPreempt: Bool
     var arrival: Int64
     var shapeClass: Int
     var stage: Stage
@@ -49,8 +50,8 @@ package struct SchedulerState: Sendable {
   package static let maximumBackoff: Duration = .seconds(10)
   /// How long a reservation holds without the pod's own event.
   package static let bindingDeadline: Duration = .seconds(30)
-  /// Classes beyond this many bytes of trees are put to sleep, longest unused first.
-  package static let treeLimit = 64 << 20
+  /// Classes beyond this many bytes of scores are put to sleep, longest unused first.
+  package static let scoreLimit = 64 << 20
 
   private let seed: UInt64
   private var table = NodeTable()
@@ -70,6 +71,8 @@ package struct SchedulerState: Sendable {
   /// Waiting pods by class, in order of arrival.
   private var refused: [Int: [Int]] = [:]
   private var refusedAt = 0
+  /// Pods on nodes by priority: whether anybody could be evicted at all.
+  private var placedByPriority: [Int32: Int] = [:]
   private var uses: UInt64 = 0
   private var awakeBytes = 0
 
@@ -78,6 +81,8 @@ package struct SchedulerState: Sendable {
   /// Pods that could be placed right now.
   package var hasWork: Bool { !active.isEmpty || !refused.isEmpty && refusedAt != log.end }
   package var nodeCount: Int { table.count }
+  /// How often a node was asked anything on behalf of a class, so far: its rules, its score.
+  package private(set) var work = ShapeClass.Work()
 
   // MARK: Events
 
@@ -124,7 +129,7 @@ package struct SchedulerState: Sendable {
       nextID += 1
       ids[facts.key] = id
       records[id] = Record(
-        key: facts.key, uid: facts.uid, priority: facts.priority, arrival: Int64(id), shapeClass: shapeClass, stage: .ignored,
+        key: facts.key, uid: facts.uid, priority: facts.priority, mayPreempt: facts.mayPreempt, arrival: Int64(id), shapeClass: shapeClass, stage: .ignored,
         ticket: 0, refusal: facts.refusalMessage)
       classes[shapeClass]?.members += 1
     }
@@ -172,7 +177,7 @@ package struct SchedulerState: Sendable {
 
   private mutating func place(_ id: Int, _ record: Record, now: Duration, _ effects: inout [Effect]) {
     guard let slot = best(record.shapeClass) else {
-      let explanation = refusal(record.shapeClass)
+      let explanation = refusal(of: record)
       records[id]?.stage = .refused
       renewTicket(id)
       refused[record.shapeClass, default: []].append(id)
@@ -195,16 +200,16 @@ package struct SchedulerState: Sendable {
   private mutating func best(_ shapeClass: Int) -> Int? {
     uses += 1
     let before = classes[shapeClass]?.footprint ?? 0
-    let slot = classes[shapeClass]?.best(table, log, use: uses)
+    let slot = classes[shapeClass]?.best(table, log, use: uses, &work)
     awakeBytes += (classes[shapeClass]?.footprint ?? 0) - before
-    if awakeBytes > Self.treeLimit { putToSleep(except: shapeClass) }
+    if awakeBytes > Self.scoreLimit { putToSleep(except: shapeClass) }
     return slot
   }
 
   private mutating func putToSleep(except current: Int) {
     let byUse = classes.indices.filter { $0 != current && (classes[$0]?.footprint ?? 0) > 0 }
       .sorted { (classes[$0]?.lastUse ?? 0) < (classes[$1]?.lastUse ?? 0) }
-    for id in byUse where awakeBytes > Self.treeLimit / 2 {
+    for id in byUse where awakeBytes > Self.scoreLimit / 2 {
       awakeBytes -= classes[id]?.footprint ?? 0
       classes[id]?.sleep()
     }
@@ -215,6 +220,17 @@ package struct SchedulerState: Sendable {
     guard let shape = classes[shapeClass]?.shape else { return Explanation(nodes: 0, refusals: [:]) }
     let explanation = Explanation.refusal(shape, table)
     classes[shapeClass]?.refusal = (log.end, explanation)
+    return explanation
+  }
+
+  /// The class's refusal, with what the pod's own priority adds.
+  private mutating func refusal(of record: Record) -> Explanation {
+    var explanation = refusal(record.shapeClass)
+    if !record.mayPreempt {
+      explanation.preemption = .never
+    } else if !placedByPriority.keys.contains(where: { $0 < record.priority }) {
+      explanation.preemption = .noVictims
+    }
     return explanation
   }
 
@@ -271,7 +287,7 @@ package struct SchedulerState: Sendable {
     }
   }
 
-  /// A class whose tree has found a node since is tried again, all its pods in their order; the others need not be looked at.
+  /// A class that has found a node since is tried again, all its pods in their order; the others need not be looked at.
   private mutating func wakeRefused() {
     guard refusedAt != log.end, !refused.isEmpty else { return }
     refusedAt = log.end
@@ -279,7 +295,8 @@ package struct SchedulerState: Sendable {
       let isHelped = best(shapeClass) != nil
       // Where no node helps, the words may have changed: the oldest pod says so for its class.
       let pods = refused[shapeClass] ?? []
-      if isHelped || pods.first.flatMap({ records[$0]?.refusal }) != refusal(shapeClass).message {
+      let oldest = pods.first.flatMap { records[$0] }
+      if isHelped || oldest.map({ $0.refusal != refusal(of: $0).message }) ?? true {
         refused[shapeClass] = nil
         for id in pods { enqueue(id) }
       }
@@ -293,6 +310,7 @@ package struct SchedulerState: Sendable {
     guard let shapeClass = records[id]?.shapeClass, let shape = classes[shapeClass]?.shape else { return }
     let slot = table.place(shape, on: node, sign: 1)
     classes[shapeClass]?.count(slot, 1)
+    if let priority = records[id]?.priority { placedByPriority[priority, default: 0] += 1 }
     log.append(slot)
     records[id]?.stage = stage
     renewTicket(id)
@@ -306,6 +324,8 @@ package struct SchedulerState: Sendable {
       guard let shape = classes[record.shapeClass]?.shape else { break }
       let slot = table.place(shape, on: node, sign: -1)
       classes[record.shapeClass]?.count(slot, -1)
+      let others = (placedByPriority[record.priority] ?? 1) - 1
+      placedByPriority[record.priority] = others > 0 ? others : nil
       log.append(slot)
     case .refused:
       refused[record.shapeClass]?.removeAll { $0 == id }
@@ -352,7 +372,7 @@ extension SchedulerState {
     }
   }
 
-  /// What a brute-force scan of every node would choose for a pod of this shape right now: the reference that the trees must equal.
+  /// What a brute-force scan of every node would choose for a pod of this shape right now: the reference that the classes must equal.
   package func exhaustiveBest(_ shape: PodShape) -> (node: String, score: Int32)? {
     let shapeClass = classIDs[shape].flatMap { classes[$0] } ?? ShapeClass(shape: shape, salt: seed)
     var best: (slot: Int, score: Int32)?

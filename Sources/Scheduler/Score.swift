@@ -1,5 +1,5 @@
 /// How good a node is for a pod: a sum of parts of 0…100, each with upstream's weight. Every part reads one node alone, so that a
-/// change of one node changes one leaf of a class's tree.
+/// change of one node changes one score of a class.
 enum Score {
   static let spreadWeight: Int32 = 2
   /// Points are counted in sixteenths, and the low bits break ties by a hash of node and class: equal nodes take turns, and the

@@ -2,7 +2,7 @@
 ///
 /// A placement changes one node; the class catches up from the log of changed nodes, so that the next pod of the class costs as
 /// many leaves as nodes have changed since, never every node.
-struct ShapeClass: Sendable {
+package struct ShapeClass: Sendable {
   /// What a class knows of one node. Eight bytes, so that a visit is one cache line.
   private struct Leaf {
     /// −1: cannot take a pod of the class.
@@ -11,6 +11,14 @@ struct ShapeClass: Sendable {
     var fixed: Int16 = -1
     /// Pods of the class on the node, saturated.
     var placed: UInt16 = 0
+  }
+
+  /// What has been computed: grows with nodes that change, not with pods.
+  package struct Work: Sendable, Equatable {
+    /// Nodes whose labels, taints and cordon were held against a class's rules.
+    package var filtered = 0
+    /// Nodes whose free resources were scored for a class.
+    package var scored = 0
   }
 
   let shape: PodShape
@@ -86,9 +94,11 @@ struct ShapeClass: Sendable {
 
   /// Brings the leaves up to date and gives the best node.
   /// - Returns: nil where no node can take a pod of the class.
-  mutating func best(_ table: NodeTable, _ log: ChangeLog, use: UInt64) -> Int? {
-    lastUse = use
-    catchUp(table, log)
+  mutating func best(_ table: NodeTable, _ log: ChangeLog, use: UInt64, _ work: inout Work) -> Int? {
+    defer { lastUse = use }
+    // Many shapes have one pod: for the first, nothing is kept, which costs half.
+    if lastUse == 0 { return scan(table, &work) }
+    catchUp(table, log, &work)
     var best: Int32 = -1
     var block = 0
     for (i, score) in blocks.enumerated() where score > best { (best, block) = (score, i) }
@@ -96,16 +106,31 @@ struct ShapeClass: Sendable {
     return leaves[block * Self.blockSize..<min(leaves.count, (block + 1) * Self.blockSize)].firstIndex { $0.score == best }
   }
 
-  private mutating func catchUp(_ table: NodeTable, _ log: ChangeLog) {
+  private func scan(_ table: NodeTable, _ work: inout Work) -> Int? {
+    work.filtered += table.capacity
+    work.scored += table.capacity
+    var best: (slot: Int, score: Int32)?
+    for slot in 0..<table.capacity {
+      let score = score(slot, table)
+      if score >= 0, score > best?.score ?? -1 { best = (slot, score) }
+    }
+    return best?.slot
+  }
+
+  private mutating func catchUp(_ table: NodeTable, _ log: ChangeLog, _ work: inout Work) {
     defer { seen = log.end }
     let changes = log.since(seen)
     let isBuilt = leaves.count == table.capacity
     guard isBuilt, let changes, changes.count <= max(64, table.capacity / 8) else {
-      return build(table, keepsFixed: isBuilt && changes.map { !$0.contains { $0.isFixed } } ?? false)
+      return build(table, keepsFixed: isBuilt && changes.map { !$0.contains { $0.isFixed } } ?? false, &work)
     }
+    work.scored += changes.count
     for change in changes {
       let slot = change.slot
-      if change.isFixed { leaves[slot].fixed = Int16(clamping: Score.fixed(shape, table.facts[slot])) }
+      if change.isFixed {
+        leaves[slot].fixed = Int16(clamping: Score.fixed(shape, table.facts[slot]))
+        work.filtered += 1
+      }
       let leaf = leaves[slot]
       let score = score(slot, leaf, table.rows[slot], table)
       guard score != leaf.score else { continue }
@@ -125,8 +150,10 @@ struct ShapeClass: Sendable {
     return best
   }
 
-  private mutating func build(_ table: NodeTable, keepsFixed: Bool) {
+  private mutating func build(_ table: NodeTable, keepsFixed: Bool, _ work: inout Work) {
+    work.scored += table.capacity
     if !keepsFixed {
+      work.filtered += table.capacity
       leaves = (0..<table.capacity).map { Leaf(fixed: Int16(clamping: Score.fixed(shape, table.facts[$0]))) }
       for (slot, count) in placed where slot < leaves.count { leaves[slot].placed = UInt16(clamping: count) }
       blocks = [Int32](repeating: -1, count: (table.capacity + Self.blockSize - 1) / Self.blockSize)

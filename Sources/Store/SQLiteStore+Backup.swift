@@ -19,7 +19,7 @@ extension SQLiteStore {
   /// - Throws: ``StoreError/refused(_:)`` for no backup, or a target that exists.
   package static func restore(_ backup: String, to path: String) throws(StoreError) {
     guard access(backup, R_OK) == 0 else { throw .refused("cannot read \(backup): \(String(cString: strerror(errno)))") }
-    try FileLock.makeDirectory(of: path)
+    try Directory.make(for: path)
     try copy(backup, to: path) { database throws(SQLite.Failure) in
       var meta = try StoreMeta(database, newClusterID: { "" })
       if let refusal = meta.refusal(path: backup, expectedClusterID: nil) { return refusal }
@@ -70,6 +70,6 @@ extension SQLiteStore {
       discard()
       throw .failed("cannot rename \(part): \(reason)")
     }
-    FileLock.syncDirectory(of: target)
+    Directory.sync(for: target)
   }
 }

@@ -38,6 +38,15 @@ final class Semaphore: @unchecked Sendable {
 
   func signal() { sem_post(semaphore) }
   func wait() { while sem_wait(semaphore) != 0, errno == EINTR {} }
+
+  /// - Returns: false where so many seconds passed without a signal.
+  func wait(seconds: Int) -> Bool {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    deadline.tv_sec += seconds
+    while sem_clockwait(semaphore, CLOCK_MONOTONIC, &deadline) != 0 { if errno != EINTR { return false } }
+    return true
+  }
 }
 
 /// Carries something to the one thread that will own it.

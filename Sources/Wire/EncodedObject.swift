@@ -1,13 +1,17 @@
 /// One stored object at one revision: canonical JSON that holds neither `kind`, `apiVersion` nor `metadata.resourceVersion`.
 ///
 /// Opaque on purpose (DESIGN section 7): callers read through ``withView(_:)`` and write through ``write(apiVersion:kind:into:)``
-/// and hold no buffer, so that the representation can change without touching them. Shared by cache, informers and doors.
+/// and hold no buffer. What the cache keeps is told by a ``BytePattern`` where that saves memory; nobody sees a difference.
 package final class EncodedObject: Sendable {
   /// The revision of the write that made this state: `metadata.resourceVersion`.
   package let revision: Int64
   package let key: ObjectKey
   package let uid: String
+  /// The object's bytes; with a pattern, the steps that make them out of it.
   private let bytes: [UInt8]
+  private let pattern: BytePattern?
+  /// Bytes of the object, for limits and measurements. See ``footprint`` for what it occupies.
+  package let count: Int
   /// Where `"resourceVersion":"…",` goes: before the first member of metadata that upstream writes after it.
   private let splice: Int
 
@@ -15,6 +19,8 @@ package final class EncodedObject: Sendable {
   /// - Throws: ``JSONError`` where the bytes are no JSON object with metadata.
   package init(bytes: [UInt8], revision: Int64) throws(JSONError) {
     self.bytes = bytes
+    pattern = nil
+    count = bytes.count
     self.revision = revision
     var parts: (key: ObjectKey, uid: String, splice: Int)?
     var failure: JSONError?
@@ -47,28 +53,63 @@ package final class EncodedObject: Sendable {
     splice = parts.splice
   }
 
-  private init(_ other: EncodedObject, revision: Int64) {
+  private init(
+    _ other: EncodedObject, revision: Int64, key: ObjectKey, uid: String, bytes: [UInt8], pattern: BytePattern?
+  ) {
     self.revision = revision
-    bytes = other.bytes
-    key = other.key
-    uid = other.uid
+    self.key = key
+    self.uid = uid
+    self.bytes = bytes
+    self.pattern = pattern
+    count = other.count
     splice = other.splice
   }
 
   /// The same state at another revision: what a watcher is shown of a deletion.
-  package func at(revision: Int64) -> EncodedObject { EncodedObject(self, revision: revision) }
+  package func at(revision: Int64) -> EncodedObject {
+    EncodedObject(self, revision: revision, key: key, uid: uid, bytes: bytes, pattern: pattern)
+  }
+
+  /// The same object in less memory, for those who keep it long: its bytes told by a pattern where that saves half of them, its
+  /// names shared with the state before.
+  package func kept(after old: EncodedObject?, on shelf: inout PatternShelf) -> EncodedObject {
+    guard pattern == nil else { return self }
+    let packed = shelf.pack(self, bytes, before: old?.pattern)
+    let isSame = old?.key == key
+    if packed == nil, !isSame { return self }
+    return EncodedObject(
+      self, revision: revision, key: isSame ? old?.key ?? key : key, uid: old?.uid == uid ? old?.uid ?? uid : uid,
+      bytes: packed?.steps ?? bytes, pattern: packed?.pattern)
+  }
 
   /// True where both hold the same bytes; the revision does not count.
-  package func hasSameBytes(as other: [UInt8]) -> Bool { bytes == other }
+  package func hasSameBytes(as other: [UInt8]) -> Bool {
+    count == other.count && withBytes { mine in other.withUnsafeBufferPointer { mine.elementsEqual($0) } }
+  }
 
-  /// Bytes this object occupies, for limits and measurements.
-  package var count: Int { bytes.count }
+  /// Bytes that it holds alone, without what it shares.
+  package var footprint: Int { bytes.count }
+
+  /// The stored bytes, without resourceVersion; not copied where they are whole.
+  var copiedBytes: [UInt8] { pattern == nil ? bytes : withBytes { Array($0) } }
 
   /// The stored bytes, without resourceVersion.
   package func withBytes<R, E: Error>(_ body: (UnsafeBufferPointer<UInt8>) throws(E) -> R) throws(E) -> R {
     var result: Result<R, E>?
-    bytes.withUnsafeBufferPointer { buffer in
+    func lend(_ buffer: UnsafeBufferPointer<UInt8>) {
       do throws(E) { result = .success(try body(buffer)) } catch { result = .failure(error) }
+    }
+    if let pattern {
+      withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { buffer in
+        var end = 0
+        pattern.unpack(bytes) { piece in
+          UnsafeMutableRawBufferPointer(rebasing: buffer[end...]).copyMemory(from: piece)
+          end += piece.count
+        }
+        lend(UnsafeBufferPointer(start: buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), count: end))
+      }
+    } else {
+      bytes.withUnsafeBufferPointer { lend($0) }
     }
     return try result!.get()
   }
@@ -87,7 +128,9 @@ package final class EncodedObject: Sendable {
   /// Appends the object as a client sees it.
   /// - Parameters: apiVersion, kind: nil both for an item of a list, which upstream writes without them.
   package func write(apiVersion: String?, kind: String?, into out: inout [UInt8]) {
-    out.reserveCapacity(out.count + bytes.count + 96)
+    // Doubled at least: asked for again and again, exact room would be copied again and again.
+    let needed = out.count + count + 96
+    if needed > out.capacity { out.reserveCapacity(max(needed, out.capacity * 2)) }
     out.append(UInt8(ascii: "{"))
     if let apiVersion, let kind {
       JSONWriter.literal("\"kind\":\"", into: &out)
@@ -96,14 +139,34 @@ package final class EncodedObject: Sendable {
       out.append(contentsOf: apiVersion.utf8)
       JSONWriter.literal("\",", into: &out)
     }
-    out.append(contentsOf: bytes[1..<splice])
-    // What was never written (a dry run) has no version.
-    if revision > 0 {
-      JSONWriter.literal("\"resourceVersion\":\"", into: &out)
-      JSONWriter.write(revision, into: &out)
-      JSONWriter.literal("\",", into: &out)
+    guard let pattern else {
+      out.append(contentsOf: bytes[1..<splice])
+      writeRevision(into: &out)
+      out.append(contentsOf: bytes[splice...])
+      return
     }
-    out.append(contentsOf: bytes[splice...])
+    var position = 0
+    pattern.unpack(bytes) { piece in
+      let end = position + piece.count
+      if position > 0, end <= splice || position > splice {
+        out.append(contentsOf: piece)
+      } else {
+        // The brace was written; the revision goes between.
+        let cut = max(0, min(splice, end) - position)
+        out.append(contentsOf: piece[min(position == 0 ? 1 : 0, cut)..<cut])
+        if end > splice, position <= splice { writeRevision(into: &out) }
+        out.append(contentsOf: piece[cut...])
+      }
+      position = end
+    }
+  }
+
+  private func writeRevision(into out: inout [UInt8]) {
+    // What was never written (a dry run) has no version.
+    guard revision > 0 else { return }
+    JSONWriter.literal("\"resourceVersion\":\"", into: &out)
+    JSONWriter.write(revision, into: &out)
+    JSONWriter.literal("\",", into: &out)
   }
 
   /// The object as a tree, with `metadata.resourceVersion`; for merges and for components that change objects.

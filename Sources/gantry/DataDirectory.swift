@@ -1,4 +1,5 @@
 import Glibc
+import Store
 
 /// The directory that holds one instance's state: made private, and told who runs from it.
 struct DataDirectory {
@@ -36,36 +37,23 @@ struct DataDirectory {
 
   private var lockPath: String { "\(path)/gantry.lock" }
 
-  /// Claims the directory for this process, as long as it lives.
-  func lock() throws {
-    let file = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard file >= 0 else { throw StartFailure("cannot open \(lockPath): \(String(cString: strerror(errno)))") }
-    guard flock(file, LOCK_EX | LOCK_NB) == 0 || isHolderGone && flock(file, LOCK_EX) == 0 else {
-      let pid = runningProcess.map { "process \($0)" } ?? "another process"
-      throw StartFailure("\(path) is in use by \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
+  /// Claims the directory for this process, as long as the lock is kept.
+  func lock() throws -> FileLock {
+    do throws(FileLock.Failure) { return try FileLock(lockPath) } catch {
+      switch error {
+      case .held(let pid):
+        throw StartFailure(
+          "\(path) is in use by process \(pid): stop it (gantry down --data-dir \(path)), or give another --data-dir")
+      case .unusable(let why): throw StartFailure(why)
+      }
     }
-    ftruncate(file, 0)
-    let line = Array("\(getpid())\n".utf8)
-    _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
-  }
-
-  /// The process that held the lock was killed: the kernel lets go of it in a moment.
-  private var isHolderGone: Bool {
-    guard let pid = read(lockPath).flatMap({ pid_t($0.prefix { $0.isNumber }) }) else { return false }
-    return kill(pid, 0) != 0 && errno == ESRCH
   }
 
   /// False: it is there, and this user may not look into it.
   var isReadable: Bool { access(path, X_OK) == 0 || errno != EACCES }
 
   /// The process that runs from this directory, or nil: whoever holds the lock, so that a file that outlived its process counts for nothing.
-  var runningProcess: pid_t? {
-    let file = open(lockPath, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    guard flock(file, LOCK_SH | LOCK_NB) != 0, let text = read(lockPath) else { return nil }
-    return pid_t(text.prefix { $0.isNumber })
-  }
+  var runningProcess: pid_t? { FileLock.holder(of: lockPath) }
 
   /// A file of the directory, whole.
   func contents(_ name: String) -> String? { read("\(path)/\(name)") }

@@ -34,7 +34,8 @@ struct Instance {
     if let node { try Programs.check(node) }
     let directory = DataDirectory(path: common.dataDir)
     try directory.prepare()
-    try directory.lock()
+    let lock = try directory.lock()
+    defer { lock.release() }
     let (host, port) = try server.address()
     let store = try openStore(directory)
     defer { store.close() }

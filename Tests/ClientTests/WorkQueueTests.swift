@@ -80,3 +80,49 @@ func backoff() {
   backoff.reset()
   #expect(backoff.next() == .milliseconds(100))
 }
+
+@Test("alarms against a dictionary: each key once, at its earliest instant, never after its slack", arguments: 0..<50)
+func alarms(seed: UInt64) {
+  var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
+  func random(_ bound: Int) -> Int {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return Int(state >> 33) % bound
+  }
+  let start = ContinuousClock.now
+  var now = start
+  var alarms = Alarms<Int>()
+  var model: [Int: (at: ContinuousClock.Instant, latest: ContinuousClock.Instant)] = [:]
+  for _ in 0..<400 {
+    if random(3) > 0 {
+      let delay = Duration.milliseconds(1 + random(1000))
+      let key = random(40)
+      let isEarlier = alarms.add(key, at: now + delay, latest: now + delay + delay / 20)
+      #expect(isEarlier == (model[key].map { now + delay < $0.at } ?? true))
+      if isEarlier { model[key] = (now + delay, now + delay + delay / 20) }
+    } else if let next = alarms.next {
+      now = max(now, next)
+      for key in alarms.take(now: now) {
+        let due = model.removeValue(forKey: key)
+        #expect(due.map { $0.at <= now } == true, "key \(key), seed \(seed)")
+      }
+      // What is left may still wait until the timer goes off again.
+      #expect(model.values.allSatisfy { $0.latest >= now }, "seed \(seed)")
+    }
+  }
+  while let next = alarms.next {
+    now = max(now, next)
+    for key in alarms.take(now: now) { model[key] = nil }
+  }
+  #expect(model.isEmpty, "seed \(seed)")
+}
+
+@Test("a key comes back by itself, the earliest of its alarms counts")
+func alarm() async {
+  let queue = WorkQueue<String>()
+  queue.add("late", after: .seconds(3600))
+  queue.add("soon", after: .milliseconds(20))
+  queue.add("late", after: .milliseconds(40))
+  #expect(await queue.next() == "soon")
+  #expect(await queue.next() == "late")
+  queue.close()
+}

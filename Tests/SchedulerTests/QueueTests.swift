@@ -2,6 +2,8 @@ import Scheduler
 import Testing
 import Wire
 
+private let noVictims = "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+
 @Test("the more important pod first, then who came first")
 func order() throws {
   var state = SchedulerState(seed: 1)
@@ -29,14 +31,22 @@ func wakes() throws {
   #expect(state.decisions() == ["p: no nodes available to schedule pods"])
   #expect(!state.hasWork)
   state.add(try node("small", cpu: "2"))
-  #expect(state.decisions() == ["p: 0/1 nodes are available: 1 Insufficient cpu."])
+  #expect(
+    state.decisions() == [
+      "p: 0/1 nodes are available: 1 Insufficient cpu. "
+        + "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    ])
   state.add(try node("small", cpu: "1"))
   #expect(state.decisions() == [], "the same words are not said twice")
   var spec = requests(cpu: "2")
   spec["nodeName"] = "big"
   state.add(try pod("holder", spec: spec))
   state.add(try node("big", cpu: "4"))
-  #expect(state.decisions() == ["p: 0/2 nodes are available: 2 Insufficient cpu."])
+  #expect(
+    state.decisions() == [
+      "p: 0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: "
+        + "1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling."
+    ])
   state.apply(.podDeleted(ObjectKey(namespace: "default", name: "holder")), now: .zero)
   #expect(state.decisions() == ["p → big"])
   #expect(state.nextWake == .seconds(30), "only the reservation's deadline is left")
@@ -47,7 +57,7 @@ func finished() throws {
   var state = SchedulerState(seed: 1)
   state.add(try node("n", cpu: "1"))
   state.add(try pod("a", spec: requests(cpu: "1")), try pod("b", spec: requests(cpu: "1")))
-  #expect(state.decisions() == ["a → n", "b: 0/1 nodes are available: 1 Insufficient cpu."])
+  #expect(state.decisions() == ["a → n", "b: 0/1 nodes are available: 1 Insufficient cpu. \(noVictims)"])
   var spec = requests(cpu: "1")
   spec["nodeName"] = "n"
   state.add(try pod("a", spec: spec))
@@ -121,5 +131,5 @@ func podBeforeNode() throws {
   state.add(try pod("early", spec: spec))
   state.add(try pod("p", spec: requests(cpu: "1")))
   state.add(try node("n", cpu: "1"))
-  #expect(state.decisions() == ["p: 0/1 nodes are available: 1 Insufficient cpu."])
+  #expect(state.decisions() == ["p: 0/1 nodes are available: 1 Insufficient cpu. \(noVictims)"])
 }

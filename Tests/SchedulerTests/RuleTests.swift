@@ -15,26 +15,33 @@ private func verdict(_ podSpec: Value, _ node: NodeFacts, beside: Value? = nil) 
   return state.decisions().joined(separator: "; ")
 }
 
-private func refused(_ why: String) -> String { "p: 0/1 nodes are available: 1 \(why)." }
+/// - Parameter hopeless: the node would not take the pod if nothing ran there either.
+private func refused(_ why: String..., hopeless: Bool = false) -> String {
+  let preemption = hopeless ? "Preemption is not helpful for scheduling" : "No preemption victims found for incoming pod"
+  return
+    "p: 0/1 nodes are available: \(why.map { "1 \($0)" }.joined(separator: ", ")). preemption: 0/1 nodes are available: 1 \(preemption)."
+}
 
 @Test("a node must have left what a pod asks for, and says all that is short")
 func resources() throws {
   #expect(try verdict(requests(cpu: "4", memory: "8Gi"), node("n")) == "p → n")
-  #expect(try verdict(requests(cpu: "4001m"), node("n")) == refused("Insufficient cpu"))
+  #expect(try verdict(requests(cpu: "4001m"), node("n")) == refused("Insufficient cpu", hopeless: true))
   #expect(
     try verdict(requests(cpu: "5", memory: "9Gi"), node("n"))
-      == "p: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.")
+      == refused("Insufficient cpu", "Insufficient memory", hopeless: true))
   #expect(try verdict(requests(cpu: "1m"), node("n"), beside: requests(cpu: "4")) == refused("Insufficient cpu"))
   #expect(try verdict(requests(memory: "1"), node("n"), beside: requests(cpu: "4")) == "p → n")
   #expect(try verdict(requests(), node("n", pods: "1"), beside: requests()) == refused("Too many pods"))
   let gpu = [("example.com/gpu", "1")]
-  #expect(try verdict(requests(more: gpu), node("n")) == refused("Insufficient example.com/gpu"))
+  #expect(try verdict(requests(more: gpu), node("n")) == refused("Insufficient example.com/gpu", hopeless: true))
   #expect(try verdict(requests(more: gpu), node("n", more: gpu)) == "p → n")
   #expect(
     try verdict(requests(more: gpu), node("n", more: gpu), beside: requests(more: gpu)) == refused("Insufficient example.com/gpu"))
-  #expect(try verdict(requests(more: [("ephemeral-storage", "11Gi")]), node("n")) == refused("Insufficient ephemeral-storage"))
+  #expect(
+    try verdict(requests(more: [("ephemeral-storage", "11Gi")]), node("n"))
+      == refused("Insufficient ephemeral-storage", hopeless: true))
   #expect(try verdict(requests(cpu: "many"), node("n")) == "p → n", "what is no quantity was refused at the door")
-  #expect(try verdict(requests(cpu: "9E"), node("n")) == refused("Insufficient cpu"), "absurd amounts saturate")
+  #expect(try verdict(requests(cpu: "9E"), node("n")) == refused("Insufficient cpu", hopeless: true), "absurd amounts saturate")
 }
 
 @Test("init containers count at their hungriest moment, sidecars beside them, and pod-level requests replace both")
@@ -48,20 +55,20 @@ func initContainers() throws {
     "containers": [container("1"), container("1")], "initContainers": [container("1", sidecar: true), container("3")],
   ]
   #expect(try verdict(spec, node("n", cpu: "4")) == "p → n")
-  #expect(try verdict(spec, node("n", cpu: "3999m")) == refused("Insufficient cpu"))
+  #expect(try verdict(spec, node("n", cpu: "3999m")) == refused("Insufficient cpu", hopeless: true))
   var podLevel = spec
   podLevel["resources"] = ["requests": ["cpu": "2"]]
   #expect(try verdict(podLevel, node("n", cpu: "2")) == "p → n")
   var overhead = podLevel
   overhead["overhead"] = ["cpu": "1m"]
-  #expect(try verdict(overhead, node("n", cpu: "2")) == refused("Insufficient cpu"))
+  #expect(try verdict(overhead, node("n", cpu: "2")) == refused("Insufficient cpu", hopeless: true))
 }
 
-@Test("an untolerated taint refuses by name; toleration by key, value, effect or everything")
+@Test("an untolerated taint refuses; toleration by key, value, effect or everything")
 func taints() throws {
   func tolerating(_ toleration: Value) -> Value { ["tolerations": [toleration]] }
   let tainted = try node("n", taints: [["key": "dedicated", "value": "db", "effect": "NoSchedule"]])
-  #expect(try verdict(.emptyObject, tainted) == refused("node(s) had untolerated taint {dedicated: db}"))
+  #expect(try verdict(.emptyObject, tainted) == refused("node(s) had untolerated taint(s)", hopeless: true))
   #expect(
     try verdict(tolerating(["key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoSchedule"]), tainted) == "p → n")
   #expect(try verdict(tolerating(["key": "dedicated", "value": "web"]), tainted) != "p → n")
@@ -71,13 +78,13 @@ func taints() throws {
   #expect(try verdict(.emptyObject, node("n", taints: [["key": "slow", "effect": "PreferNoSchedule"]])) == "p → n")
   #expect(
     try verdict(.emptyObject, node("n", taints: [["key": "gone", "effect": "NoExecute"]]))
-      == refused("node(s) had untolerated taint {gone: }"))
+      == refused("node(s) had untolerated taint(s)", hopeless: true))
 }
 
 @Test("a cordoned node takes only pods that tolerate it")
 func cordoned() throws {
   let cordoned = try node("n", unschedulable: true)
-  #expect(try verdict(.emptyObject, cordoned) == refused("node(s) were unschedulable"))
+  #expect(try verdict(.emptyObject, cordoned) == refused("node(s) were unschedulable", hopeless: true))
   #expect(try verdict(["tolerations": [["key": "node.kubernetes.io/unschedulable", "operator": "Exists"]]], cordoned) == "p → n")
 }
 
@@ -108,7 +115,7 @@ func affinity(text: String, admits: Bool) throws {
     parsed.array == nil
     ? parsed : ["affinity": ["nodeAffinity": ["requiredDuringSchedulingIgnoredDuringExecution": ["nodeSelectorTerms": parsed]]]]
   let labelled = try node("n", labels: ["disk": "ssd", "zone": "a", "cores": "4"])
-  #expect(try verdict(spec, labelled) == (admits ? "p → n" : refused("node(s) didn't match Pod's node affinity/selector")))
+  #expect(try verdict(spec, labelled) == (admits ? "p → n" : refused("node(s) didn't match Pod's node affinity/selector", hopeless: true)))
 }
 
 @Test("host ports: the same port, protocol and an overlapping address cannot be shared")
@@ -124,6 +131,31 @@ func hostPorts() throws {
   #expect(try verdict(port(80), node("n"), beside: port(80, "UDP")) == "p → n")
   #expect(try verdict(port(80, ip: "10.0.0.1"), node("n"), beside: port(80, ip: "10.0.0.2")) == "p → n")
   #expect(try verdict(port(80, ip: "10.0.0.1"), node("n"), beside: port(80)) == conflict)
+}
+
+@Test("the words about preemption: by node, by the pod's own policy, and none where somebody less important runs")
+func preemption() throws {
+  func words(_ spec: Value, beside: Value) throws -> [String] {
+    var state = SchedulerState(seed: 1)
+    state.add(try node("full", cpu: "1"), try node("small", cpu: "500m"), try node("tainted", taints: [["key": "t", "effect": "NoSchedule"]]))
+    var beside = beside
+    beside["nodeName"] = "full"
+    state.add(try pod("beside", spec: beside))
+    state.add(try pod("p", spec: spec))
+    return state.decisions()
+  }
+  let refusal = "p: 0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu."
+  var important = requests(cpu: "1")
+  important["priority"] = 1000
+  #expect(
+    try words(requests(cpu: "1"), beside: requests(cpu: "1")) == [
+      "\(refusal) preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, "
+        + "2 Preemption is not helpful for scheduling."
+    ])
+  #expect(try words(important, beside: requests(cpu: "1")) == [refusal])
+  #expect(try words(important, beside: important) == words(requests(cpu: "1"), beside: requests(cpu: "1")))
+  important["preemptionPolicy"] = "Never"
+  #expect(try words(important, beside: requests(cpu: "1")) == ["\(refusal) preemption: not eligible due to preemptionPolicy=Never."])
 }
 
 @Test("scores: the emptier node, the preferred label, the untainted node, and the node without a sibling win")

@@ -51,7 +51,7 @@ private struct Cluster {
   }
 }
 
-@Test("trees choose what a full scan chooses, no node is ever overcommitted, and no pod waits that could run", arguments: 0..<60)
+@Test("classes choose what a full scan chooses, no node is ever overcommitted, and no pod waits that could run", arguments: 0..<60)
 func simulation(seed: UInt64) throws {
   var cluster = Cluster(seed: seed)
   var now = Duration.zero
@@ -111,6 +111,26 @@ func simulation(seed: UInt64) throws {
   for (key, facts) in cluster.pods where cluster.state.node(of: key) == nil {
     #expect(cluster.state.exhaustiveBest(facts.shape) == nil, "\(key) waits, seed \(seed)")
   }
+}
+
+@Test("a class asks its rules twice of every node, not once a pod; a placement scores the one node that changed")
+func classes() throws {
+  let (nodes, pods) = (500, 3000)
+  var state = SchedulerState(seed: 1)
+  for i in 0..<nodes { state.add(try node("n\(i)", labels: ["disk": "ssd"])) }
+  var spec = requests(cpu: "10m")
+  spec["nodeSelector"] = ["disk": "ssd"]
+  for i in 0..<pods { state.add(try pod("p\(i)", spec: spec, owner: "rs")) }
+  #expect(state.decisions().count == pods)
+  // The first pod of a shape looks at every node and keeps nothing, the second keeps what it finds.
+  #expect(state.work.filtered == 2 * nodes)
+  #expect(state.work.scored == 2 * nodes + pods - 2)
+  // One node changes: one is asked again, by each class that is used.
+  state.add(try node("n7", labels: ["disk": "hdd"]))
+  state.add(try pod("another", spec: spec, owner: "rs"))
+  #expect(state.decisions().count == 1)
+  #expect(state.work.filtered == 2 * nodes + 1)
+  #expect(state.work.scored == 2 * nodes + pods)
 }
 
 @Test("the same seed gives the same placements, another seed breaks ties differently")

@@ -51,6 +51,22 @@ import Wire
     }
   }
 
+  @Test("however many groups were committed, the observer is called from the same depth of the stack")
+  func observerDepth() async throws {
+    try await withTemporaryDirectory { directory in
+      let store = try SQLiteStore(.init(path: "\(directory)/state.db"))
+      defer { store.close() }
+      let places = SeenRevisions()
+      store.observe { _, _ in
+        var here: UInt8 = 0
+        places.add([withUnsafePointer(to: &here) { Int64(Int(bitPattern: $0)) }])
+      }
+      for i in 0..<100 { try await store.put("a", [UInt8(i)]) }
+      let all = places.all
+      #expect(all.count == 100 && Set(all).count == 1, "\(Set(all.map { $0 - (all.first ?? 0) }))")
+    }
+  }
+
   @Test("under churn the file stays bounded, and who is too late is told")
   func churn() async throws {
     try await withTemporaryDirectory { directory in

@@ -15,7 +15,7 @@ package enum DeploymentAnnotation {
 }
 
 /// What the deployment controller reads of a Deployment.
-package struct DeploymentView: Sendable {
+package struct DeploymentView: ObjectView {
   package struct Condition: Sendable, Equatable {
     package var type: String
     package var status: String
@@ -67,11 +67,7 @@ package struct DeploymentView: Sendable {
   package var status: DeploymentStatus
   package var object: EncodedObject
 
-  package init(_ object: EncodedObject) {
-    self = object.withView { view in DeploymentView(object, view) }
-  }
-
-  private init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     meta = Meta(object, view)
     annotations = view["metadata"]["annotations"].stringMap
     let spec = view["spec"]

@@ -2,7 +2,7 @@ import Client
 import Wire
 
 /// What controllers read of a ReplicaSet.
-package struct ReplicaSetView: Sendable {
+package struct ReplicaSetView: ObjectView {
   package var meta: Meta
   package var annotations: [String: String]
   package var replicas: Int64
@@ -12,11 +12,7 @@ package struct ReplicaSetView: Sendable {
   /// The whole object, for its template.
   package var object: EncodedObject
 
-  package init(_ object: EncodedObject) {
-    self = object.withView { view in ReplicaSetView(object, view) }
-  }
-
-  private init(_ object: EncodedObject, _ view: JSONView) {
+  package init(_ object: EncodedObject, _ view: JSONView) {
     meta = Meta(object, view)
     annotations = view["metadata"]["annotations"].stringMap
     let spec = view["spec"]

@@ -99,6 +99,7 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
   private var hasBegun = false
   private var isFirst = true
   private var held: ByteBuffer?
+  private var scratch: [UInt8] = []
 
   init(_ cursor: ListCursor, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?) {
     source = .cursor(cursor)
@@ -147,8 +148,13 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
       self.held = nil
       return .more
     }
+    // Kept between the pieces, so that the room for one is made once.
     var out: [UInt8] = []
-    out.reserveCapacity(16 << 10)
+    swap(&out, &scratch)
+    defer {
+      out.removeAll(keepingCapacity: true)
+      swap(&out, &scratch)
+    }
     if !hasBegun {
       hasBegun = true
       begin(into: &out)

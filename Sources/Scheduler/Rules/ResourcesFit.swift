@@ -14,4 +14,13 @@ enum ResourcesFit {
     }
     return short
   }
+
+  /// Whether the node could take the pod if nothing else ran there.
+  static func fitsEmpty(_ shape: PodShape, _ node: NodeFacts) -> Bool {
+    let (requests, all) = (shape.requests, node.allocatable)
+    return requests.cpu <= all.cpu && requests.memory <= all.memory && requests.ephemeralStorage <= all.ephemeralStorage
+      && requests.extended.allSatisfy { wanted in
+        wanted.amount <= all.extended.first { $0.name == wanted.name }?.amount ?? 0
+      }
+  }
 }

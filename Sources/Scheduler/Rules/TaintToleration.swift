@@ -6,8 +6,8 @@ enum TaintToleration: SchedulingRule {
 
   static func refusal(of shape: PodShape, on node: NodeFacts) -> String? {
     guard !node.taints.isEmpty else { return nil }
-    let untolerated = node.taints.first { taint in taint.refuses && !shape.tolerations.contains { $0.tolerates(taint) } }
-    return untolerated.map { "node(s) had untolerated taint {\($0.key): \($0.value)}" }
+    let isTolerated = node.taints.allSatisfy { taint in !taint.refuses || shape.tolerations.contains { $0.tolerates(taint) } }
+    return isTolerated ? nil : "node(s) had untolerated taint(s)"
   }
 
   /// - Returns: 0…100. Upstream scales by the worst node; a fixed scale keeps a node's score independent of the others.
