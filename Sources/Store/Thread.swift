@@ -39,12 +39,12 @@ final class Semaphore: @unchecked Sendable {
   func signal() { sem_post(semaphore) }
   func wait() { while sem_wait(semaphore) != 0, errno == EINTR {} }
 
-  /// - Returns: false where so many seconds passed without a signal.
+  /// - Returns: false where so many seconds passed without a signal, by the wall clock: the only one that semaphores know.
   func wait(seconds: Int) -> Bool {
     var deadline = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    clock_gettime(CLOCK_REALTIME, &deadline)
     deadline.tv_sec += seconds
-    while sem_clockwait(semaphore, CLOCK_MONOTONIC, &deadline) != 0 { if errno != EINTR { return false } }
+    while sem_timedwait(semaphore, &deadline) != 0 { if errno != EINTR { return false } }
     return true
   }
 }

@@ -34,7 +34,8 @@ struct Restore: AsyncParsableCommand {
   func run() async throws {
     let directory = DataDirectory(path: common.dataDir)
     try directory.prepare()
-    try directory.lock()
+    let lock = try directory.lock()
+    defer { lock.release() }
     let target = DatastoreOption.path(datastore, in: common.dataDir)
     do { try SQLiteStore.restore(file, to: target) } catch { throw StartFailure("\(error)") }
     GantryCommand.write("\(target) made of \(file); start with: gantry up --data-dir \(common.dataDir)", to: STDOUT_FILENO)

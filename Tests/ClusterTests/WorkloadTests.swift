@@ -180,8 +180,9 @@ struct WorkloadTests {
         let condition = objects.values.first?["status"]["conditions"].array?.first { $0["type"] == "PodScheduled" } ?? .null
         return condition["status"] == "False" && condition["reason"] == "Unschedulable"
           && condition["message"]
-            == "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. "
-            + "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            == .string(
+              "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. "
+                + "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
       }
     }
   }

@@ -85,15 +85,19 @@ final class GarbageCollector: Sendable {
       }
     }
     var failed: [String] = []
-    // An owner that no feed knows is asked for by name, once however many dependents it has.
-    var absent: Set<String> = []
-    var present: Set<String> = []
+    // An owner that no feed knows is asked for by name, once a namespace however many dependents it has there.
+    var known: [ObjectKey: Bool] = [:]
     for (uid, owners) in unsure {
+      let namespace = graph.withLock { $0.nodes[uid]?.meta.key.namespace } ?? ""
       var isSure = true
-      for owner in owners where !absent.contains(owner.uid) && !present.contains(owner.uid) {
-        switch await isAbsent(owner, of: uid) {
+      var absent: Set<String> = []
+      var isOwned = false
+      for owner in owners {
+        let place = ObjectKey(namespace: namespace, name: owner.uid)
+        if known[place] == nil { known[place] = await isAbsent(owner, of: uid) }
+        switch known[place] {
         case true?: absent.insert(owner.uid)
-        case false?: present.insert(owner.uid)
+        case false?: isOwned = true
         case nil: isSure = false
         }
       }
@@ -102,7 +106,7 @@ final class GarbageCollector: Sendable {
         continue
       }
       // Its own event is on its way.
-      if owners.contains(where: { present.contains($0.uid) }) { continue }
+      if isOwned { continue }
       if case .operations(let list) = graph.withLock({ $0.judge(uid, absent: absent) }) { operations += list.map { (uid, $0) } }
     }
     let results = await client.submit(operations.map(\.1))

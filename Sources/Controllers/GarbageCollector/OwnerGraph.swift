@@ -23,17 +23,32 @@ package struct OwnerGraph: Sendable {
   /// What must be looked at.
   package private(set) var dirty: Set<String> = []
 
-  package func dependents(of uid: String) -> [Node] { (dependents[uid] ?? []).compactMap { nodes[$0] } }
+  /// Dependents whose reference means this owner: not those of other namespaces.
+  package func dependents(of uid: String) -> [Node] {
+    (dependents[uid] ?? []).compactMap { nodes[$0] }.filter { node in
+      node.meta.owners.contains { $0.uid == uid && owner($0, of: node) != nil }
+    }
+  }
+
+  /// The owner that a reference means, where a feed has shown it. An owner with a namespace owns within it alone: in another one its name
+  /// means something else, or nothing.
+  private func owner(_ reference: Meta.Owner, of dependent: Node) -> Node? {
+    guard let found = nodes[reference.uid] else { return nil }
+    let (namespace, own) = (found.meta.key.namespace, dependent.meta.key.namespace)
+    // What belongs to no namespace cannot be owned by something of one: there is no telling what was meant, so it stays.
+    return namespace.isEmpty || own.isEmpty || namespace == own ? found : nil
+  }
 
   package mutating func set(_ resource: GroupVersionResource, _ meta: Meta) {
     if let old = uids[resource]?[meta.key], old != meta.uid { forget(old) }
     uids[resource, default: [:]][meta.key] = meta.uid
     let old = nodes[meta.uid]
     for owner in old?.meta.owners ?? [] { unlink(meta.uid, from: owner.uid) }
-    nodes[meta.uid] = Node(resource: resource, meta: meta)
+    let node = Node(resource: resource, meta: meta)
+    nodes[meta.uid] = node
     for owner in meta.owners { dependents[owner.uid, default: []].insert(meta.uid) }
     let needsLook =
-      meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { nodes[$0.uid].map(\.isForeground) ?? true }
+      meta.isDeleting && !meta.finalizers.isEmpty || meta.owners.contains { owner($0, of: node).map(\.isForeground) ?? true }
     if needsLook { dirty.insert(meta.uid) }
     // Whose deletion waits for it may go on when it stopped being in the way.
     if old?.meta.owners != meta.owners {
@@ -96,10 +111,10 @@ package struct OwnerGraph: Sendable {
       return .nothing
     }
     if node.meta.isDeleting || node.meta.owners.isEmpty { return .nothing }
-    let unknown = node.meta.owners.filter { nodes[$0.uid] == nil && !absent.contains($0.uid) }
+    let dangling = node.meta.owners.filter { owner($0, of: node) == nil }
+    let unknown = dangling.filter { !absent.contains($0.uid) }
     if !unknown.isEmpty { return .verify(unknown) }
-    let dangling = node.meta.owners.filter { nodes[$0.uid] == nil }
-    let waiting = node.meta.owners.filter { nodes[$0.uid]?.isForeground == true }
+    let waiting = node.meta.owners.filter { owner($0, of: node)?.isForeground == true }
     let solid = node.meta.owners.count - dangling.count - waiting.count
     if dangling.isEmpty && waiting.isEmpty { return .nothing }
     if solid > 0 {
@@ -107,8 +122,13 @@ package struct OwnerGraph: Sendable {
       return .operations([dropOwners(node, gone)])
     }
     // What owns something itself goes in the foreground too where its owner waits for it.
+    let ownDependents = waiting.isEmpty ? [] : dependents(of: uid)
+    // A circle: a dependent waits for its own dependents too, at the end for this one. Nobody waits for it any more.
+    if ownDependents.contains(where: \.isForeground), node.meta.owners.contains(where: \.blocksDeletion) {
+      return .operations([unblock(node)])
+    }
     let policy: DeleteOptions.Propagation =
-      !waiting.isEmpty && !dependents(of: uid).isEmpty || node.meta.finalizers.contains(Self.foreground)
+      !ownDependents.isEmpty || node.meta.finalizers.contains(Self.foreground)
       ? .foreground : node.meta.finalizers.contains(Self.orphan) ? .orphan : .background
     // Only as it was seen: somebody may have adopted it since.
     let options = DeleteOptions(propagation: policy, preconditionUID: uid, preconditionResourceVersion: String(node.meta.revision))
@@ -120,6 +140,16 @@ package struct OwnerGraph: Sendable {
   private func orphan(_ node: Node) -> [Operation] {
     let all = dependents(of: node.meta.uid)
     return all.isEmpty ? [removeFinalizer(Self.orphan, node)] : all.map { dropOwners($0, [node.meta.uid]) }
+  }
+
+  /// Its owners need not wait for it any more.
+  private func unblock(_ node: Node) -> Operation {
+    let references = node.meta.owners.filter(\.blocksDeletion).map { owner -> Value in
+      ["uid": .string(owner.uid), "blockOwnerDeletion": false]
+    }
+    return .patch(
+      node.resource, node.meta.key, subresource: nil,
+      Patch(.strategic, ["metadata": ["uid": .string(node.meta.uid), "ownerReferences": .array(references)]]))
   }
 
   /// Needs no lock: what it takes out is named by uid.
