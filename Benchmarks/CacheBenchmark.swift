@@ -69,7 +69,8 @@ enum CacheBenchmark {
       return .string("2026-01-\(two(1 + time / 86400 % 28))T\(two(time / 3600 % 24)):\(two(time / 60 % 60)):\(two(time % 60))Z")
     }
     // Digits without a pattern, as identifiers and addresses have.
-    let digits = String(UInt64(i + 1) &* 0x9E37_79B9_7F4A_7C15, radix: 16) + String(UInt64(i + 7) &* 0xD6E8_FEB8_6659_FD93, radix: 16)
+    let digits =
+      String(UInt64(i + 1) &* 0x9E37_79B9_7F4A_7C15, radix: 16) + String(UInt64(i + 7) &* 0xD6E8_FEB8_6659_FD93, radix: 16)
     var pod = FullPod.value
     pod["metadata"]["name"] = .string(key(i).key.name)
     pod["metadata"]["namespace"] = "default"
@@ -77,7 +78,10 @@ enum CacheBenchmark {
     pod["metadata"]["creationTimestamp"] = second(0)
     pod["metadata"]["labels"]["app"] = .string("web-\(i % 300)")
     pod["metadata"]["ownerReferences"] = [
-      ["apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string("web-\(i % 300)-7d4b9c55f\(i % 9)"), "uid": .string("uid-\(i % 300)")]
+      [
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string("web-\(i % 300)-7d4b9c55f\(i % 9)"),
+        "uid": .string("uid-\(i % 300)"),
+      ]
     ]
     pod["spec"]["nodeName"] = .string("node-\(i % 300)")
     pod["status"]["podIP"] = .string("10.0.\(i >> 8 & 255).\(i & 255)")

@@ -50,7 +50,9 @@ enum HTTPBenchmark {
     let floor = client(bare.localAddress?.port ?? 0)
     _ = try await rate(floor, "/one", count: 2_000, concurrency: connections)
     // In turns, the better of each: a busy machine slows both.
-    func compare(_ target: String, _ floorTarget: String, count: Int, concurrency: Int) async throws -> (ours: Double, floor: Double) {
+    func compare(_ target: String, _ floorTarget: String, count: Int, concurrency: Int) async throws -> (
+      ours: Double, floor: Double
+    ) {
       var (ours, bare) = (0.0, 0.0)
       for _ in 0..<4 {
         bare = max(bare, try await rate(floor, floorTarget, count: count / 4, concurrency: concurrency))

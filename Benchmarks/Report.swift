@@ -64,6 +64,8 @@ enum Report {
 /// Seconds that one call takes: the best of some rounds.
 func best(of rounds: Int, _ count: Int, _ body: () throws -> Void) rethrows -> Double {
   var best = Double.infinity
-  for _ in 0..<rounds { best = min(best, seconds(try ContinuousClock().measure { for _ in 0..<count { try body() } }) / Double(count)) }
+  for _ in 0..<rounds {
+    best = min(best, seconds(try ContinuousClock().measure { for _ in 0..<count { try body() } }) / Double(count))
+  }
   return best
 }

@@ -27,7 +27,8 @@ enum SchemaBenchmark {
     let encode = best(of: 9, 200) { _ = table.encode(value, type: kind.type) }
     let all = decode + fill + encode
     Report.line(
-      "schema: \(size): decode \(Report.time(decode)), defaults \(Report.time(fill)), emit \(Report.time(encode))", Report.time(all),
+      "schema: \(size): decode \(Report.time(decode)), defaults \(Report.time(fill)), emit \(Report.time(encode))",
+      Report.time(all),
       against: "a tree of its bytes \(Report.time(tree))", ratio: all / tree, .atMost(10))
     let errors = table.validate(value, old: nil, kind: kind, operation: .create)
     let validate = best(of: 9, 200) { _ = table.validate(value, old: nil, kind: kind, operation: .create) }
@@ -47,7 +48,9 @@ enum SchemaBenchmark {
         try tape.read(buffer) { _ = table.cells(kind, $0, now: Timestamp(seconds: 1_800_000_000)) }
       }
     }
-    Report.line("schema: its row of a table", Report.time(row), against: "a tree of its bytes \(Report.time(tree))", ratio: row / tree, .atMost(2))
+    Report.line(
+      "schema: its row of a table", Report.time(row), against: "a tree of its bytes \(Report.time(tree))", ratio: row / tree,
+      .atMost(2))
     try hostile(table, kind)
   }
 
@@ -55,12 +58,18 @@ enum SchemaBenchmark {
   private static func hostile(_ table: SchemaTable, _ kind: ResourceKind) throws {
     let bodies: [(name: String, body: (Range<Int>) -> String)] = [
       ("duplicates of spec", { "{" + $0.map { "\"spec\":{\"nodeName\":\"\($0)\"}" }.joined(separator: ",") + "}" }),
-      ("duplicates of metadata", { "{" + $0.map { $0 % 2 == 0 ? "\"metadata\":null" : "\"metadata\":{}" }.joined(separator: ",") + "}" }),
+      (
+        "duplicates of metadata",
+        { "{" + $0.map { $0 % 2 == 0 ? "\"metadata\":null" : "\"metadata\":{}" }.joined(separator: ",") + "}" }
+      ),
       ("unknown fields", { "{" + $0.map { "\"x\($0)\":1" }.joined(separator: ",") + "}" }),
       ("labels", { "{\"metadata\":{\"labels\":{" + $0.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}" }),
       (
         "resources",
-        { "{\"spec\":{\"containers\":[{\"resources\":{\"limits\":{" + $0.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}]}}" }
+        {
+          "{\"spec\":{\"containers\":[{\"resources\":{\"limits\":{" + $0.map { "\"x\($0)\":\"1\"" }.joined(separator: ",")
+            + "}}}]}}"
+        }
       ),
     ]
     for (name, body) in bodies {

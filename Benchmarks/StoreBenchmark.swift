@@ -17,7 +17,8 @@ enum StoreBenchmark {
       var ours = 0.0
       for _ in 0..<3 {
         floor = max(floor, try inTemporaryDirectory { try rawSQLite(path: "\($0)/raw.db", batch: inFlight, writes: writes) })
-        ours = max(ours, try await inTemporaryDirectory { try await store(path: "\($0)/state.db", inFlight: inFlight, writes: writes) })
+        ours = max(
+          ours, try await inTemporaryDirectory { try await store(path: "\($0)/state.db", inFlight: inFlight, writes: writes) })
       }
       Report.line(
         "store: acknowledged writes of 4 KB, \(inFlight) in flight", "\(Report.count(ours))/s",

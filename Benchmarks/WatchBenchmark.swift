@@ -18,7 +18,8 @@ enum WatchBenchmark {
       let name = "watch: \(Report.count(Double(watchers))) watchers"
       Report.line(
         "\(name), the last has one write", Report.time(single.latency),
-        against: "an AsyncStream each \(Report.time(Double(watchers) / streams))", ratio: single.latency * streams / Double(watchers),
+        against: "an AsyncStream each \(Report.time(Double(watchers) / streams))",
+        ratio: single.latency * streams / Double(watchers),
         .atMost(1))
       Report.line(
         "\(name), deliveries in bursts", "\(Report.count(burst.rate))/s", against: "an AsyncStream each \(Report.count(streams))/s",

@@ -129,7 +129,8 @@ package struct SchedulerState: Sendable {
       nextID += 1
       ids[facts.key] = id
       records[id] = Record(
-        key: facts.key, uid: facts.uid, priority: facts.priority, mayPreempt: facts.mayPreempt, arrival: Int64(id), shapeClass: shapeClass, stage: .ignored,
+        key: facts.key, uid: facts.uid, priority: facts.priority, mayPreempt: facts.mayPreempt, arrival: Int64(id),
+        shapeClass: shapeClass, stage: .ignored,
         ticket: 0, refusal: facts.refusalMessage)
       classes[shapeClass]?.members += 1
     }

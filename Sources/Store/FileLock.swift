@@ -32,29 +32,30 @@ package final class FileLock: Sendable {
 
   /// Locks a file, which is made (0600) where it does not exist, and writes the pid into it for people who look.
   package init(_ path: String) throws(Failure) {
-    state = Mutex(try Self.own.withLock { own throws(Failure) in
-      if let identity = Self.identity(path), own.contains(identity) { throw .held(by: getpid()) }
-      let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-      guard file >= 0 else { throw .unusable("cannot open \(path): \(String(cString: strerror(errno)))") }
-      if !Self.take(file) {
-        // Killed a moment ago, it still dies: told by its pidfd, not by asking again and again.
-        if let holder = Self.holder(file) { _ = gantry_wait_for_exit(holder, Self.patience) }
+    state = Mutex(
+      try Self.own.withLock { own throws(Failure) in
+        if let identity = Self.identity(path), own.contains(identity) { throw .held(by: getpid()) }
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .unusable("cannot open \(path): \(String(cString: strerror(errno)))") }
         if !Self.take(file) {
-          let holder = Self.holder(file) ?? 0
-          close(file)
-          throw .held(by: holder)
+          // Killed a moment ago, it still dies: told by its pidfd, not by asking again and again.
+          if let holder = Self.holder(file) { _ = gantry_wait_for_exit(holder, Self.patience) }
+          if !Self.take(file) {
+            let holder = Self.holder(file) ?? 0
+            close(file)
+            throw .held(by: holder)
+          }
         }
-      }
-      guard let identity = Self.identity(path) else {
-        close(file)
-        throw .unusable("\(path) went away while it was locked")
-      }
-      let line = Array("\(getpid())\n".utf8)
-      ftruncate(file, 0)
-      _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
-      own.insert(identity)
-      return State(descriptor: file, identity: identity)
-    })
+        guard let identity = Self.identity(path) else {
+          close(file)
+          throw .unusable("\(path) went away while it was locked")
+        }
+        let line = Array("\(getpid())\n".utf8)
+        ftruncate(file, 0)
+        _ = line.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
+        own.insert(identity)
+        return State(descriptor: file, identity: identity)
+      })
   }
 
   deinit { release() }

@@ -115,7 +115,9 @@ func affinity(text: String, admits: Bool) throws {
     parsed.array == nil
     ? parsed : ["affinity": ["nodeAffinity": ["requiredDuringSchedulingIgnoredDuringExecution": ["nodeSelectorTerms": parsed]]]]
   let labelled = try node("n", labels: ["disk": "ssd", "zone": "a", "cores": "4"])
-  #expect(try verdict(spec, labelled) == (admits ? "p → n" : refused("node(s) didn't match Pod's node affinity/selector", hopeless: true)))
+  #expect(
+    try verdict(spec, labelled) == (admits ? "p → n" : refused("node(s) didn't match Pod's node affinity/selector", hopeless: true))
+  )
 }
 
 @Test("host ports: the same port, protocol and an overlapping address cannot be shared")
@@ -137,7 +139,9 @@ func hostPorts() throws {
 func preemption() throws {
   func words(_ spec: Value, beside: Value) throws -> [String] {
     var state = SchedulerState(seed: 1)
-    state.add(try node("full", cpu: "1"), try node("small", cpu: "500m"), try node("tainted", taints: [["key": "t", "effect": "NoSchedule"]]))
+    state.add(
+      try node("full", cpu: "1"), try node("small", cpu: "500m"),
+      try node("tainted", taints: [["key": "t", "effect": "NoSchedule"]]))
     var beside = beside
     beside["nodeName"] = "full"
     state.add(try pod("beside", spec: beside))
@@ -155,7 +159,8 @@ func preemption() throws {
   #expect(try words(important, beside: requests(cpu: "1")) == [refusal])
   #expect(try words(important, beside: important) == words(requests(cpu: "1"), beside: requests(cpu: "1")))
   important["preemptionPolicy"] = "Never"
-  #expect(try words(important, beside: requests(cpu: "1")) == ["\(refusal) preemption: not eligible due to preemptionPolicy=Never."])
+  #expect(
+    try words(important, beside: requests(cpu: "1")) == ["\(refusal) preemption: not eligible due to preemptionPolicy=Never."])
 }
 
 @Test("scores: the emptier node, the preferred label, the untainted node, and the node without a sibling win")

@@ -106,7 +106,9 @@ private struct Collection {
     case .delete(_, _, let options):
       guard let uid = options.preconditionUID, let thing = things[uid] else { return true }
       guard options.preconditionResourceVersion == String(thing.revision) else { return false }
-      let solid = thing.owners.filter { owner($0.uid, of: thing).map { !($0.isDeleting && $0.finalizers.contains(OwnerGraph.foreground)) } ?? false }
+      let solid = thing.owners.filter {
+        owner($0.uid, of: thing).map { !($0.isDeleting && $0.finalizers.contains(OwnerGraph.foreground)) } ?? false
+      }
       if !solid.isEmpty { crimes.append("\(uid) was deleted, \(solid[0].uid) owns it") }
       delete(uid, options.propagation ?? .background)
     case .patch(_, _, _, let patch):
@@ -208,7 +210,9 @@ struct CollectorTests {
       uids.append(world.create(resource, namespace: world.random.once(in: 4) ? "other" : "one", owners: owners))
     }
     if circles, let first = uids.first, let thing = world.things[first], !thing.key.namespace.isEmpty {
-      let above = uids.filter { world.reaches(first, from: $0) && $0 != first && world.things[$0]?.key.namespace == thing.key.namespace }
+      let above = uids.filter {
+        world.reaches(first, from: $0) && $0 != first && world.things[$0]?.key.namespace == thing.key.namespace
+      }
       if let last = above.randomElement(using: &world.random) { world.own(first, [(last, true)]) }
     }
     return uids
@@ -255,7 +259,9 @@ struct CollectorTests {
     var world = Collection(seed: UInt64(seed) + 20_000)
     let owner = world.create(.configMaps, namespace: "one")
     let other = world.create(.nodes, namespace: "")
-    let dependents = (0..<4).map { i in world.create(.services, namespace: "one", owners: i < 2 ? [(owner, true)] : [(owner, true), (other, false)]) }
+    let dependents = (0..<4).map { i in
+      world.create(.services, namespace: "one", owners: i < 2 ? [(owner, true)] : [(owner, true), (other, false)])
+    }
     let isQuiet = world.run()
     #expect(isQuiet, "seed \(seed)")
     world.delete(owner, .orphan)

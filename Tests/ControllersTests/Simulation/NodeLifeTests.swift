@@ -36,7 +36,9 @@ private struct Fleet {
 
   init(seed: UInt64, nodes count: Int) {
     random = SplitMix(state: seed)
-    nodes = (0..<count).map { _ in Node(changed: 1_700_000_000, lastLease: 1_700_000_000, heard: 1_700_000_000, view: ("True", [], 1)) }
+    nodes = (0..<count).map { _ in
+      Node(changed: 1_700_000_000, lastLease: 1_700_000_000, heard: 1_700_000_000, view: ("True", [], 1))
+    }
     pods = (0..<count * 3).map { Pod(node: $0 % count, seconds: $0 % 3 == 2 ? nil : [60, 300][$0 % 3]) }
   }
 
@@ -100,7 +102,8 @@ private struct Fleet {
           if let seconds = pods[p].seconds { toleration["tolerationSeconds"] = .int(seconds) }
           return toleration
         }
-      let deadline = TaintEviction.deadline(pod("p", spec: ["tolerations": .array(tolerations)]), taints: nodes[i].view.taints, now: now)
+      let deadline = TaintEviction.deadline(
+        pod("p", spec: ["tolerations": .array(tolerations)]), taints: nodes[i].view.taints, now: now)
       guard let deadline, deadline <= now else { continue }
       pods[p].evicted = now
       // That it is well again may be news of the last seconds.
@@ -116,7 +119,9 @@ private struct Fleet {
 
 @Suite("the life of nodes in simulation")
 struct NodeLifeTests {
-  @Test("a few that fall silent, fail and come back: pods go when their time is up and not before, and all marks go again", arguments: 0..<200)
+  @Test(
+    "a few that fall silent, fail and come back: pods go when their time is up and not before, and all marks go again",
+    arguments: 0..<200)
   func some(seed: Int) {
     var fleet = Fleet(seed: UInt64(seed), nodes: 7)
     fleet.pass(60)
@@ -141,9 +146,12 @@ struct NodeLifeTests {
     fleet.set(2, speaking: false)
     fleet.pass(65)
     #expect(fleet.nodes[2].ready == "Unknown", "seed \(seed)")
-    #expect(Set(fleet.taints) == ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"], "seed \(seed)")
+    #expect(
+      Set(fleet.taints) == ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"], "seed \(seed)"
+    )
     fleet.pass(400)
-    #expect(fleet.pods.filter { $0.node == 2 }.map { $0.evicted == nil } == fleet.pods.filter { $0.node == 2 }.map { $0.seconds == nil })
+    #expect(
+      fleet.pods.filter { $0.node == 2 }.map { $0.evicted == nil } == fleet.pods.filter { $0.node == 2 }.map { $0.seconds == nil })
     #expect(fleet.pods.allSatisfy { $0.node == 2 || $0.evicted == nil } && fleet.faults == [], "seed \(seed)")
   }
 
