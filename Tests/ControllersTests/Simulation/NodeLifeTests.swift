@@ -21,6 +21,8 @@ private struct Fleet {
     // What the controller has seen.
     var heard: Int64
     var view: (ready: String, taints: [NodeView.Taint], revision: Int64)
+    /// Made of `view`, once a revision.
+    var projection: NodeView?
   }
   struct Pod {
     var node: Int
@@ -42,8 +44,9 @@ private struct Fleet {
     pods = (0..<count * 3).map { Pod(node: $0 % count, seconds: $0 % 3 == 2 ? nil : [60, 300][$0 % 3]) }
   }
 
-  private func view(_ i: Int) -> NodeView {
+  private mutating func view(_ i: Int) -> NodeView {
     let seen = nodes[i].view
+    if let made = nodes[i].projection, made.meta.revision == seen.revision { return made }
     let taints = seen.taints.map { taint -> Value in
       ["key": .string(taint.key), "effect": .string(taint.effect), "timeAdded": .string(taint.added)]
     }
@@ -52,7 +55,9 @@ private struct Fleet {
       "spec": ["taints": .array(taints)], "status": ["conditions": [["type": "Ready", "status": .string(seen.ready)]]],
     ]
     guard let object = try? EncodedObject(bytes: value.jsonBytes, revision: seen.revision) else { preconditionFailure("fixture") }
-    return NodeView(object)
+    let made = NodeView(object)
+    nodes[i].projection = made
+    return made
   }
 
   mutating func set(_ i: Int, speaking: Bool, ready: Bool = true) {
@@ -84,7 +89,8 @@ private struct Fleet {
   }
 
   private mutating func decide(_ i: Int) {
-    let views = nodes.indices.map { view($0) }
+    var views: [NodeView] = []
+    for other in nodes.indices { views.append(view(other)) }
     let outcome = NodeReconcile(node: views[i], lastSeen: nodes[i].heard, now: now, eviction: .init(views)).decide()
     if outcome.status != nil {
       if nodes[i].isSpeaking, now - nodes[i].changed > 15 { faults.append("n\(i) was called silent while it spoke") }
@@ -95,6 +101,7 @@ private struct Fleet {
       nodes[i].taints = taints
       nodes[i].revision += 1
     }
+    guard nodes[i].view.taints.contains(where: { $0.effect == "NoExecute" }) else { return }
     for p in pods.indices where pods[p].node == i && pods[p].evicted == nil {
       let tolerations: [Value] =
         ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"].map { key in
@@ -106,8 +113,8 @@ private struct Fleet {
         pod("p", spec: ["tolerations": .array(tolerations)]), taints: nodes[i].view.taints, now: now)
       guard let deadline, deadline <= now else { continue }
       pods[p].evicted = now
-      // That it is well again may be news of the last seconds.
-      let isWell = nodes[i].isSpeaking && nodes[i].isReady && now - nodes[i].changed > 15
+      // That it is well again takes up to 40 s to be seen: its next word, the news of it, the controller's turn.
+      let isWell = nodes[i].isSpeaking && nodes[i].isReady && now - nodes[i].changed > 40
       if let seconds = pods[p].seconds, !isWell, now - nodes[i].failedAt >= seconds { continue }
       faults.append("a pod of n\(i) that bears \(pods[p].seconds ?? -1) s was driven out after \(now - nodes[i].failedAt)")
     }
@@ -121,7 +128,7 @@ private struct Fleet {
 struct NodeLifeTests {
   @Test(
     "a few that fall silent, fail and come back: pods go when their time is up and not before, and all marks go again",
-    arguments: 0..<200)
+    arguments: 0..<80)
   func some(seed: Int) {
     var fleet = Fleet(seed: UInt64(seed), nodes: 7)
     fleet.pass(60)
@@ -139,7 +146,7 @@ struct NodeLifeTests {
     #expect(fleet.nodes.allSatisfy { $0.ready == "True" }, "seed \(seed)")
   }
 
-  @Test("one that stays silent is unreachable within the minute, and loses the pods that do not bear it", arguments: 0..<100)
+  @Test("one that stays silent is unreachable within the minute, and loses the pods that do not bear it", arguments: 0..<60)
   func one(seed: Int) {
     var fleet = Fleet(seed: UInt64(seed) + 10_000, nodes: 5)
     fleet.pass(30)
@@ -155,7 +162,7 @@ struct NodeLifeTests {
     #expect(fleet.pods.allSatisfy { $0.node == 2 || $0.evicted == nil } && fleet.faults == [], "seed \(seed)")
   }
 
-  @Test("when all fall silent at once nobody is driven out, and when they come back nothing is left of it", arguments: 0..<200)
+  @Test("when all fall silent at once nobody is driven out, and when they come back nothing is left of it", arguments: 0..<80)
   func all(seed: Int) {
     var fleet = Fleet(seed: UInt64(seed) + 20_000, nodes: 6)
     fleet.pass(30)
