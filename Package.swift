@@ -39,6 +39,7 @@ func room(
 var targets: [Target] = [
   .systemLibrary(name: "CSQLite", path: "Sources/CSQLite"),
   .systemLibrary(name: "CYAML", path: "Sources/CYAML"),
+  .systemLibrary(name: "CZlib", path: "Sources/CZlib"),
   .target(name: "CLinux"),
   .target(name: "CTables", exclude: ["kubernetes.json", "descriptions.json", "validation.json", "cri.json"]),
 ]
@@ -52,7 +53,7 @@ targets += room("Network", ["Wire", "Client", "CLinux", logging] + nio)
 targets += room("Agent", ["Wire", "RPC", "Client", "Network", "CLinux", logging, crypto] + nio + http2)
 targets += room("Scheduler", ["Wire", "Client", logging])
 targets += room("Controllers", ["Wire", "Schema", "Client", logging, crypto])
-targets += room("HTTP", [logging, crypto] + nio + http2)
+targets += room("HTTP", ["CZlib", logging, crypto] + nio + http2, linker: [.linkedLibrary(":libz.a")])
 targets += room("ControlPlane", ["Wire", "Schema", "Store", "Cache", "Client", "HTTP", logging, crypto, x509, asn1] + nio)
 targets += room("Registry", ["Wire", "ControlPlane", "HTTP", logging, crypto] + nio)
 targets += room(

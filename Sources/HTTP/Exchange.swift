@@ -30,6 +30,8 @@ package final class Exchange: @unchecked Sendable {
   package private(set) var body = ByteBuffer()
   /// The body of a ``RequestPolicy/Body/streamed(limit:)`` request.
   package private(set) var bodyStream: InboundBytes?
+  /// What it was answered with, 101 for an upgrade; 0 while, and where, there is no answer. Read it on the loop.
+  package private(set) var status = 0
 
   private enum State { case reading, answering, streaming, upgraded, done }
 
@@ -154,6 +156,8 @@ package final class Exchange: @unchecked Sendable {
       return
     }
     timer?.cancel()
+    status = response.status
+    let response = response.encoded(for: head)
     var headers = response.headers
     headers.append(("date", HTTPDate.now()))
     let hasBody = head.method != "HEAD" && response.status != 204 && response.status != 304
@@ -263,6 +267,7 @@ package final class Exchange: @unchecked Sendable {
     let socket = WebSocket(eventLoop: eventLoop, isClient: false, subprotocol: subprotocol, limits: limits)
     guard let transport, transport.switchProtocol(headers: headers, { try socket.install(on: $0) }) else { throw .notPossible }
     state = .upgraded
+    status = 101
     socket.whenClosed { self.closed() }
     return socket
   }
@@ -282,6 +287,7 @@ package final class Exchange: @unchecked Sendable {
     else { return false }
     timer?.cancel()
     state = .upgraded
+    status = 101
     return true
   }
 

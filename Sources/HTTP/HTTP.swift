@@ -33,6 +33,9 @@ package struct HTTPLimits: Sendable {
   package var bodySeconds = 60
   /// From the end of a request to its answer, unless it is long-lived.
   package var answerSeconds = 60
+  /// How long, and how many bytes of, a body that was refused is dropped before its connection is closed.
+  package var lingerSeconds = 5
+  package var lingerBytes = 16 << 20
   /// A connection without an exchange.
   package var idleSeconds = 120
 

@@ -21,6 +21,9 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var isReadPending = false
   private var timer: Scheduled<Void>?
   private var isSwitching = false
+  /// Set once the connection only drops what still comes; see ``linger()``.
+  private var isLingering = false
+  private var droppedBytes = 0
 
   init(connection: Connection, server: ServerState) {
     self.connection = connection
@@ -60,7 +63,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       self.exchange = exchange
       server.track(exchange)
       exchange.begin()
-    case .body(let piece): exchange?.receive(piece)
+    case .body(let piece):
+      if isLingering { drop(piece) } else { exchange?.receive(piece) }
     case .end:
       isRequestDone = true
       exchange?.receiveEnd()
@@ -71,6 +75,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private func finishIfDone() {
     guard isResponseDone, isRequestDone, !isSwitching else { return }
     exchange = nil
+    // Everything was read: closing resets nothing any more.
+    if isLingering { return context.map { $0.close(promise: nil) } ?? () }
     if isKeptAlive, !server.isDraining { startTimer(seconds: server.limits.idleSeconds) } else { closeAfterFlush() }
   }
 
@@ -103,6 +109,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
       let refusal: HTTPRefusal =
         switch error as? HTTPParserError {
         case .headerOverflow: .headTooLarge
+        case .invalidContentLength: .malformed("invalid Content-Length")
+        case .unexpectedContentLength: .malformed("more than one Content-Length, or one beside Transfer-Encoding")
         default: .malformed("not HTTP")
         }
       let response = server.handler.refusal(refusal, for: head)
@@ -116,8 +124,8 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
         wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: HTTPHeaders(headers)))),
         promise: nil)
       context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
-      context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in context.close(promise: nil) }
-      return
+      context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+      return linger()
     }
     context.close(promise: nil)
   }
@@ -130,7 +138,8 @@ extension HTTP1Handler: ExchangeTransport {
     guard let context else { return }
     var fields = HTTPHeaders(headers)
     if status >= 200 {
-      if !isKeptAlive || server.isDraining || !isRequestDone && isEnd {
+      // An answer that overtakes its request ends the connection, and says so: what follows would be taken for the next request.
+      if !isKeptAlive || server.isDraining || !isRequestDone {
         isKeptAlive = false
         fields.add(name: "connection", value: "close")
       } else if version == .http1_0 {
@@ -173,12 +182,30 @@ extension HTTP1Handler: ExchangeTransport {
 
   func abort() { context?.close(promise: nil) }
 
-  /// The client may still be sending: its answer must reach it before the connection is reset, so the rest is read for a while.
   func discardRest() {
     isKeptAlive = false
-    guard let context, isResponseDone, !isRequestDone else { return }
-    let loop = context.eventLoop.assumeIsolated()
-    loop.scheduleTask(in: .seconds(10)) { [weak self] in self?.context?.close(promise: nil) }
+    if isResponseDone, !isRequestDone { linger() }
+  }
+
+  /// Ends a connection whose client may still be sending. Closing at once would reset it, and a reset destroys the answer on its way: the
+  /// output is closed, and what comes is dropped until the client ends, for a while and up to a limit.
+  private func linger() {
+    guard let context, !isLingering else { return }
+    isLingering = true
+    holdsReads = false
+    timer?.cancel()
+    timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(server.limits.lingerSeconds))) { [weak self] in
+      self?.context?.close(promise: nil)
+    }
+    // NIO writes what is queued before it closes the output.
+    context.close(mode: .output, promise: nil)
+    setReading(true)
+  }
+
+  private func drop(_ piece: ByteBuffer) {
+    droppedBytes += piece.readableBytes
+    // Unread, the client's window closes; the timer ends the rest.
+    if droppedBytes > server.limits.lingerBytes { holdsReads = true }
   }
 
   func setReading(_ isReading: Bool) {

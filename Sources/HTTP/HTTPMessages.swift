@@ -150,6 +150,9 @@ package struct HTTPResponse: Sendable {
   /// Names in lower case.
   package var headers: [(String, String)]
   package var body: Body
+  /// A body with more bytes than this goes out in gzip to clients that take it; one that is produced always does. nil: never, as for
+  /// everything whose pieces must be seen at once.
+  package var compressesFrom: Int?
 
   package init(_ status: Int, headers: [(String, String)] = [], body: Body = .empty) {
     self.status = status
@@ -159,6 +162,13 @@ package struct HTTPResponse: Sendable {
 
   package init(_ status: Int, headers: [(String, String)] = [], type: String, _ bytes: [UInt8]) {
     self.init(status, headers: [("content-type", type)] + headers, body: .bytes(ByteBuffer(bytes: bytes)))
+  }
+
+  /// The same answer, which may go out in gzip.
+  package func compressing(from bytes: Int) -> HTTPResponse {
+    var response = self
+    response.compressesFrom = bytes
+    return response
   }
 
   package static func text(_ status: Int, _ text: String, headers: [(String, String)] = []) -> HTTPResponse {

@@ -205,6 +205,7 @@ package final class HTTPServer: Sendable {
       }
       return
     }
+    try pipeline.addHandler(PlainHTTPRefusal(lingerSeconds: state.limits.lingerSeconds))
     try pipeline.addHandler(NIOSSLServerHandler(context: tls))
     let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(state.limits.handshakeSeconds))) {
       channel.close(promise: nil)

@@ -25,6 +25,38 @@ import Testing
     }
   }
 
+  @Test(
+    "a length that makes no sense is refused in words",
+    arguments: [
+      ("content-length: -1", "invalid Content-Length"), ("content-length: 1\r\ncontent-length: 2", "more than one Content-Length"),
+    ])
+  func contentLength(header: String, why: String) async throws {
+    try await Server.with { server in
+      let answer = try await server.raw("POST /echo HTTP/1.1\r\nhost: x\r\n\(header)\r\n\r\nab")
+      #expect(answer.hasPrefix("HTTP/1.1 400") && answer.contains(why), "\(answer)")
+    }
+  }
+
+  @Test("a body that is refused is answered before it is sent, says that the connection ends, and does not reset it")
+  func refusedBody() async throws {
+    try await Server.with { server in
+      // The whole answer is there, and the server has ended its side, while not a byte of the body was sent; then the body is taken.
+      let answer = try await server.raw(
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n", thenSend: [UInt8](repeating: 1, count: 8_000_000))
+      #expect(answer.hasPrefix("HTTP/1.1 413") && answer.hasSuffix("bytes\n"), "\(answer)")
+      #expect(answer.contains("connection: close"), "\(answer)")
+    }
+  }
+
+  @Test("plain HTTP to the TLS port is told so", arguments: ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\n"])
+  func plainHTTP(text: String) async throws {
+    try await Server.with(tls: true) { server in
+      let answer = try await server.raw(text)
+      #expect(answer.hasPrefix("HTTP/1.0 400 Bad Request\r\n"), "\(answer)")
+      #expect(answer.hasSuffix("\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"), "\(answer)")
+    }
+  }
+
   @Test("a head that is too large is refused")
   func largeHead() async throws {
     try await Server.with { server in

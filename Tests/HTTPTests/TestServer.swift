@@ -27,6 +27,12 @@ final class TestHandler: HTTPHandler {
     case "/big":
       let total = Int(head.query) ?? 0
       return RequestPolicy { $0.respond(HTTPResponse(200, body: .producer(Filler(total)))) }
+    case "/compressible":
+      let bytes = ByteBuffer(repeating: 7, count: Int(head.query) ?? 0)
+      return RequestPolicy { $0.respond(HTTPResponse(200, body: .bytes(bytes)).compressing(from: 1000)) }
+    case "/compressible-stream":
+      let total = Int(head.query) ?? 0
+      return RequestPolicy { $0.respond(HTTPResponse(200, body: .producer(Filler(total))).compressing(from: 1000)) }
     case "/writer":
       return RequestPolicy { exchange in
         let writer = exchange.respond(status: 200, headers: [])
@@ -125,14 +131,19 @@ struct Server {
     return HTTPClient(group: group, host: "127.0.0.1", port: server.port, tls: tls, version: version)
   }
 
-  /// Sends bytes over a bare socket and gives what comes until the server closes.
-  func raw(_ text: String) async throws -> String {
+  /// Sends bytes over a bare socket and gives what comes until the server ends its side.
+  /// - Parameter thenSend: sent after that; that it cannot be sent is an error.
+  func raw(_ text: String, thenSend: [UInt8] = []) async throws -> String {
     let promise = group.next().makePromise(of: String.self)
-    let channel = try await ClientBootstrap(group: group).channelInitializer { channel in
-      channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(promise)) }
-    }.connect(host: "127.0.0.1", port: server.port).get()
+    let channel = try await ClientBootstrap(group: group).channelOption(.allowRemoteHalfClosure, value: true)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(promise)) }
+      }.connect(host: "127.0.0.1", port: server.port).get()
     if !text.isEmpty { try await channel.writeAndFlush(ByteBuffer(string: text)) }
-    return try await promise.futureResult.get()
+    let answer = try await promise.futureResult.get()
+    if !thenSend.isEmpty { try await channel.writeAndFlush(ByteBuffer(bytes: thenSend)) }
+    try? await channel.close()
+    return answer
   }
 }
 
@@ -142,6 +153,9 @@ private final class Collector: ChannelInboundHandler {
   private var all = ""
   init(_ promise: EventLoopPromise<String>) { self.promise = promise }
   func channelRead(context: ChannelHandlerContext, data: NIOAny) { all += String(buffer: unwrapInboundIn(data)) }
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed = event { promise.succeed(all) }
+  }
   func channelInactive(context: ChannelHandlerContext) { promise.succeed(all) }
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
