@@ -101,14 +101,17 @@ final class SQLiteCommitter {
   // MARK: Commit
 
   /// Commits a group. Each transaction succeeds or fails by itself; an error here is the disk's and none was committed.
+  /// - Parameter keepsHistory: false on a full disk: what is deleted there is to leave room, not a copy.
   /// - Returns: the outcomes, and the volatile states that changed (nil: no longer volatile).
-  func commit(_ transactions: [Transaction]) throws(SQLite.Failure) -> (outcomes: [Outcome], volatile: [(StoreKey, StoreRecord?)]) {
+  func commit(_ transactions: [Transaction], keepsHistory: Bool = true) throws(SQLite.Failure) -> (
+    outcomes: [Outcome], volatile: [(StoreKey, StoreRecord?)]
+  ) {
     let before = (superseded.count, supersededStart, supersededBytes, compacted, volatileResources, ceiling)
     undo.removeAll(keepingCapacity: true)
     var outcomes: [Outcome] = []
     outcomes.reserveCapacity(transactions.count)
     do throws(SQLite.Failure) {
-      for transaction in transactions { outcomes.append(try apply(transaction)) }
+      for transaction in transactions { outcomes.append(try apply(transaction, keepsHistory)) }
       // Also where all was volatile: what is acknowledged is below the persisted ceiling.
       if revision > ceiling - Self.ceilingStep / 2 {
         try begun()
@@ -164,7 +167,7 @@ final class SQLiteCommitter {
     volatile[key] = new
   }
 
-  private func apply(_ transaction: Transaction) throws(SQLite.Failure) -> Outcome {
+  private func apply(_ transaction: Transaction, _ keepsHistory: Bool) throws(SQLite.Failure) -> Outcome {
     // Most transactions compare what they write: one look-up serves both.
     var seen: [(key: StoreKey, current: Current)] = []
     for compare in transaction.compares {
@@ -199,7 +202,7 @@ final class SQLiteCommitter {
       case .delete(_, let uid):
         guard old.revision != nil else { continue }
         try begun()
-        if let uid { try moveToHistory(uid, key, bytes, old) }
+        if let uid, keepsHistory { try moveToHistory(uid, key, bytes, old) }
         try insert.insert(row: row, key: bytes, isDeleted: true, value: nil)
         setVolatile(key, nil)
         if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
@@ -279,12 +282,44 @@ final class SQLiteCommitter {
     }
   }
 
+  /// For a full disk: forgets every superseded row at once (watchers that are behind list again) and makes the file as small as it can be.
+  func giveBack() throws(SQLite.Failure) {
+    try compact(to: revision)
+    // In steps, each of which the write-ahead log has room for and is rid of again.
+    while supersededStart < superseded.count {
+      let before = (supersededStart, supersededBytes)
+      do throws(SQLite.Failure) {
+        try begun()
+        try eraseSome()
+        try end.run([])
+      } catch {
+        rollback()
+        (supersededStart, supersededBytes) = before
+        throw error
+      }
+      if supersededStart == before.0 { break }
+      checkpoint()
+    }
+    var free = try pragma("freelist_count")
+    while free > 0 {
+      try database.run("PRAGMA incremental_vacuum(256)")
+      checkpoint()
+      let left = try pragma("freelist_count")
+      if left >= free { break }
+      free = left
+    }
+  }
+
+  private func pragma(_ name: String) throws(SQLite.Failure) -> Int64 {
+    var value: Int64 = 0
+    try database.prepare("PRAGMA \(name)").run([]) { row throws(SQLite.Failure) in value = row.int(0) }
+    return value
+  }
+
   /// Gives pages back to the file system where many are free: under steady churn they would be taken again at once.
   func shrink() throws(SQLite.Failure) {
-    var free: Int64 = 0
-    var all: Int64 = 0
-    try database.prepare("PRAGMA freelist_count").run([]) { row throws(SQLite.Failure) in free = row.int(0) }
-    try database.prepare("PRAGMA page_count").run([]) { row throws(SQLite.Failure) in all = row.int(0) }
+    let free = try pragma("freelist_count")
+    let all = try pragma("page_count")
     if free > 2048, free * 4 > all { try database.run("PRAGMA incremental_vacuum(1024)") }
   }
 

@@ -20,6 +20,8 @@ package final class SQLiteStore: StoreEngine {
     package var keptBytes = 256 << 20
     /// Seconds that deleted objects stay in the history range.
     package var historySeconds: Int64 = 24 * 3600
+    /// Bytes of the disk that only deletions may use, so that a full disk can be freed through the store.
+    package var reserveBytes: Int64 = 16 << 20
     /// Refuses data of another cluster.
     package var expectedClusterID: String?
     /// Seconds since 1970.
@@ -79,6 +81,7 @@ package final class SQLiteStore: StoreEngine {
   /// The last commit found no room on the disk; the next one that does ends this.
   package var isOutOfSpace: Bool { isFull.load(ordering: .relaxed) }
   private let lastReclaim = Atomic<Int64>(0)
+  private let lastHold = Atomic<Int64>(0)
   package let clusterID: String
   /// What every server of the cluster understands.
   package let level: Int64
@@ -98,28 +101,51 @@ package final class SQLiteStore: StoreEngine {
       case .unusable(let why): throw .refused(why)
       }
     }
-    var opened: (SQLite, StoreMeta)
+    let reserve = DiskReserve(store: path, limit: configuration.reserveBytes)
+    reserve.hold()
+    var opened: (committer: SQLiteCommitter, meta: StoreMeta)
+    do throws(StoreError) {
+      opened = try Self.open(configuration)
+      reader = Mutex(try Self.openReader(path))
+    } catch {
+      // A server that was killed on a full disk must be able to start, so that something can be deleted.
+      guard case .full = error, reserve.release() else {
+        reserve.remove()
+        throw error
+      }
+      opened = try Self.open(configuration)
+      reader = Mutex(try Self.openReader(path))
+    }
+    let committer = opened.committer
+    clusterID = opened.meta.clusterID
+    level = opened.meta.level
+    firstRevision = committer.revision
+    shared = Mutex(Shared(volatileResources: committer.volatileResources, oldest: committer.compacted))
+    let box = UncheckedBox((committer, reserve))
+    Thread.start { [self] in run(box.value.0, box.value.1) }
+  }
+
+  private static func openReader(_ path: String) throws(StoreError) -> sending SQLiteReader {
+    do throws(SQLite.Failure) { return try SQLiteReader(path: path) } catch { throw opening(path, error) }
+  }
+
+  private static func open(_ configuration: Configuration) throws(StoreError) -> (committer: SQLiteCommitter, meta: StoreMeta) {
+    let path = configuration.path
+    let database: SQLite
+    let meta: StoreMeta
     do throws(SQLite.Failure) {
-      let database = try SQLite(path: path)
+      database = try SQLite(path: path)
       try database.run(
         """
         PRAGMA busy_timeout=5000; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
         PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8000
         """)
-      opened = (database, try StoreMeta(database, newClusterID: StoreMeta.randomClusterID))
-    } catch { throw Self.opening(path, error) }
-    if let refusal = opened.1.refusal(path: path, expectedClusterID: configuration.expectedClusterID) { throw refusal }
-    let committer: SQLiteCommitter
-    do throws(SQLite.Failure) {
-      committer = try SQLiteCommitter(opened.0, opened.1, configuration)
-      reader = Mutex(try SQLiteReader(path: path))
-    } catch { throw Self.opening(path, error) }
-    clusterID = opened.1.clusterID
-    level = opened.1.level
-    firstRevision = committer.revision
-    shared = Mutex(Shared(volatileResources: committer.volatileResources, oldest: committer.compacted))
-    let box = UncheckedBox(committer)
-    Thread.start { [self] in run(box.value) }
+      meta = try StoreMeta(database, newClusterID: StoreMeta.randomClusterID)
+    } catch { throw opening(path, error) }
+    if let refusal = meta.refusal(path: path, expectedClusterID: configuration.expectedClusterID) { throw refusal }
+    do throws(SQLite.Failure) { return (try SQLiteCommitter(database, meta, configuration), meta) } catch {
+      throw opening(path, error)
+    }
   }
 
   private static func opening(_ path: String, _ error: SQLite.Failure) -> StoreError {
@@ -181,7 +207,7 @@ package final class SQLiteStore: StoreEngine {
 
   // MARK: The committer's thread
 
-  private func run(_ committer: SQLiteCommitter) {
+  private func run(_ committer: SQLiteCommitter, _ reserve: DiskReserve) {
     var sinceShrink = 0
     var sinceTrim = 0
     var lastGroup = 0
@@ -208,7 +234,7 @@ package final class SQLiteStore: StoreEngine {
         continue
       }
       lastGroup = group.count
-      settle(group, committer)
+      settle(group, committer, reserve)
       for compaction in compactions {
         do throws(SQLite.Failure) {
           try committer.compact(to: compaction.to)
@@ -229,6 +255,7 @@ package final class SQLiteStore: StoreEngine {
       }
     }
     committer.close()
+    reserve.remove()
     finished.signal()
   }
 
@@ -239,33 +266,40 @@ package final class SQLiteStore: StoreEngine {
     while queue.withLock({ !$0.waiting.isEmpty && $0.waiting.count < expected }), ContinuousClock.now < deadline { sched_yield() }
   }
 
-  private func settle(_ group: [Waiting], _ committer: SQLiteCommitter) {
+  private func settle(_ asked: [Waiting], _ committer: SQLiteCommitter, _ reserve: DiskReserve) {
+    let group = admitted(asked, committer, reserve)
     if group.isEmpty { return }
     do throws(SQLite.Failure) {
-      let (outcomes, volatile) = try committer.commit(group.map(\.transaction))
+      let (outcomes, volatile) = try committer.commit(group.map(\.transaction), keepsHistory: !reserve.isReleased)
       shared.withLock { shared in
         for (key, record) in volatile { shared.volatile[key] = record }
         if !volatile.isEmpty { shared.volatileResources = committer.volatileResources }
         shared.oldest = committer.compacted
       }
-      if isFull.load(ordering: .relaxed), isFull.exchange(false, ordering: .relaxed) {
+      if !reserve.isReleased, isFull.load(ordering: .relaxed), isFull.exchange(false, ordering: .relaxed) {
         logger.info("there is room again", metadata: ["path": "\(configuration.path)"])
       }
       let events = outcomes.flatMap(\.events)
       if !events.isEmpty { observer.withLock { $0 }?.see(events, committer.revision) }
       for (waiting, outcome) in zip(group, outcomes) { waiting.completion(outcome.result) }
+      if reserve.isReleased { giveBack(committer, reserve) }
     } catch {
       if error.isDiskFault { configuration.onDiskFault(error.message) }
       if error.isFull, group.count > 1 {
         // One large write must not take the small ones with it.
-        for waiting in group { settle([waiting], committer) }
+        for waiting in group { settle([waiting], committer, reserve) }
         return
       }
       // The room that the write-ahead log holds may be all that is needed; looked for once a second.
       if error.isFull, committer.now() > lastReclaim.load(ordering: .relaxed) {
         lastReclaim.store(committer.now(), ordering: .relaxed)
         committer.checkpoint()
-        return settle(group, committer)
+        return settle(group, committer, reserve)
+      }
+      if error.isFull, group.allSatisfy(\.transaction.frees), reserve.release() {
+        logger.notice("a full disk is being freed: the reserve is in use", metadata: ["path": "\(configuration.path)"])
+        committer.checkpoint()
+        return settle(group, committer, reserve)
       }
       let reason = error.storeError(path: configuration.path)
       // A full disk refuses every write until there is room: said once.
@@ -274,6 +308,37 @@ package final class SQLiteStore: StoreEngine {
       }
       for waiting in group { waiting.completion(.failure(reason)) }
     }
+  }
+
+  /// While the reserve is in use only what frees room is committed, and what touches no disk: anything else would use it up. Whether
+  /// there is room to hold it again is looked at once a second.
+  private func admitted(_ group: [Waiting], _ committer: SQLiteCommitter, _ reserve: DiskReserve) -> [Waiting] {
+    guard reserve.isReleased else { return group }
+    if committer.now() > lastHold.load(ordering: .relaxed) {
+      lastHold.store(committer.now(), ordering: .relaxed)
+      if reserve.hold() { return group }
+    }
+    var admitted: [Waiting] = []
+    for waiting in group {
+      if waiting.transaction.frees || waiting.transaction.isVolatile {
+        admitted.append(waiting)
+      } else {
+        waiting.completion(.failure(.full(path: configuration.path)))
+      }
+    }
+    return admitted
+  }
+
+  /// What deletions have freed goes back to the disk now, superseded versions and all: nothing else can be written before.
+  private func giveBack(_ committer: SQLiteCommitter, _ reserve: DiskReserve) {
+    isFull.store(true, ordering: .relaxed)
+    do throws(SQLite.Failure) {
+      try committer.giveBack()
+      shared.withLock { $0.oldest = committer.compacted }
+    } catch {
+      if error.isDiskFault { configuration.onDiskFault(error.message) }
+    }
+    reserve.hold()
   }
 
   // MARK: Reads

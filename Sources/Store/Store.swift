@@ -180,11 +180,15 @@ package struct Transaction: Sendable {
   package var writes: [Write]
   /// Need not survive a crash: node leases only.
   package var isVolatile: Bool
+  /// Part of taking something away (a deletion, or a step on its way): also a full disk has room for it.
+  package var frees: Bool
 
-  package init(compares: [Compare], writes: [Write], isVolatile: Bool = false) {
+  /// - Parameter frees: nil: true where it only deletes.
+  package init(compares: [Compare], writes: [Write], isVolatile: Bool = false, frees: Bool? = nil) {
     self.compares = compares
     self.writes = writes
     self.isVolatile = isVolatile
+    self.frees = frees ?? writes.allSatisfy { if case .delete = $0 { true } else { false } }
   }
 
   /// What no engine accepts: too many or too large, unusable names, two objects of one resource (they would share a revision,
@@ -235,7 +239,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .conflict(let key, let current): "\(key) is at revision \(current.map { String($0) } ?? "none")"
     case .compacted(let oldest): "events before revision \(oldest) are compacted"
-    case .full(let path): "the disk that holds \(path) is full: free space, then try again"
+    case .full(let path):
+      "the disk that holds \(path) is full: free space there, or delete objects (deletions still work), then try again"
     case .tooLarge(let what), .invalid(let what): what
     case .corrupted(let path, let why):
       "\(path) is damaged (\(why)): move it away and make a new one of a backup with: gantry restore FILE"

@@ -153,6 +153,56 @@ struct WritingChild {
     }
   }
 
+  @Test("a full disk is freed by deletions, also after a kill; nothing else uses their room", .enabled(if: geteuid() == 0))
+  func freed() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/disk"
+      mkdir(path, 0o700)
+      try #require(mount("tmpfs", path, "tmpfs", 0, "size=12m") == 0)
+      defer { umount2(path, Int32(MNT_DETACH)) }
+      let file = "\(path)/state.db"
+      let clock = TestClock()
+      var configuration = SQLiteStore.Configuration(path: file)
+      configuration.now = { clock.seconds }
+      var store = try SQLiteStore(configuration)
+      defer { store.close() }
+      var written: [(name: String, revision: Revision)] = []
+      var isFull = false
+      while !isFull {
+        let name = "k\(written.count)"
+        do throws(StoreError) {
+          written.append((name, try await store.put(name, [UInt8](repeating: 1, count: 16_384))))
+        } catch { isFull = true }
+      }
+      // Whatever is free goes to somebody else.
+      let other = open("\(path)/other", O_WRONLY | O_CREAT, 0o600)
+      let block = [UInt8](repeating: 2, count: 4096)
+      while write(other, block, block.count) > 0 {}
+      close(other)
+      // As a kill leaves it: reserve and write-ahead log as they are.
+      let copy = "\(directory)/copy"
+      try #require(system("cp -a --sparse=never \(path) \(copy)") == 0)
+      store.close()
+      try #require(system("rm -f \(path)/state.db* && cp -a --sparse=never \(copy)/state.db* \(path)/") == 0)
+      store = try SQLiteStore(configuration)
+      await #expect(throws: StoreError.self) { try await store.put("more", [UInt8](repeating: 1, count: 262_144)) }
+      let kept = 5
+      for (name, revision) in written.dropLast(kept) {
+        let key = testKey(name)
+        _ = try await store.commit(Transaction(compares: [.revision(key, revision)], writes: [.delete(key, uid: name)]))
+      }
+      #expect(try Set(store.load().records.map(\.key.key.name)) == Set(written.suffix(kept).map(\.name)))
+      // What was deleted is free on the disk, not only in the file; no copy of it is kept.
+      var disk = statvfs()
+      statvfs(path, &disk)
+      #expect(Int(disk.f_bavail) * Int(disk.f_frsize) > (written.count - kept) * 16_384)
+      #expect(try store.history(uid: written[0].name) == nil)
+      unlink("\(path)/other")
+      clock.seconds += 10
+      try await store.put("again", [UInt8](repeating: 1, count: 16_384))
+    }
+  }
+
   @Test("a disk that fails under an fsync ends the process: nothing is acknowledged after it", .enabled(if: geteuid() == 0))
   func brokenDisk() async throws {
     try await withTemporaryDirectory { directory in
