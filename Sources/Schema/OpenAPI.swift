@@ -57,40 +57,33 @@ package struct OpenAPI: Sendable {
     guard let version = table.groups.first(where: { $0.name == group })?.versions.first(where: { $0.version == version }) else {
       return nil
     }
-    return withTexts { texts in
-      var builder = OpenAPIBuilder(table: table, texts: texts, format: .v3)
-      var out: [UInt8] = []
-      JSONWriter.literal(#"{"openapi":"3.0.0","info":{"title":"Kubernetes","version":""#, into: &out)
-      out.append(contentsOf: Self.release.utf8)
-      JSONWriter.literal(#""},"paths":{"#, into: &out)
-      var isFirst = true
-      for kind in version.resources {
-        for (path, item) in builder.paths(of: kind) { Self.member(path, item, &isFirst, &out) }
-      }
-      JSONWriter.literal(#"},"components":{"schemas":{"#, into: &out)
-      isFirst = true
-      builder.forEachDefinition { name, schema in Self.member(name, schema, &isFirst, &out) }
-      JSONWriter.literal("}}}", into: &out)
-      return out
-    }
+    return json(version.resources, .v3, opening: #"{"openapi":"3.0.0""#, definitions: #""components":{"schemas":{"#, closing: "}}}")
   }
 
   /// Everything as Swagger 2.0.
   package func v2JSON() -> [UInt8] {
+    json(table.resources, .v2, opening: #"{"swagger":"2.0""#, definitions: #""definitions":{"#, closing: "}}")
+  }
+
+  private func json(
+    _ kinds: [ResourceKind], _ format: Version, opening: StaticString, definitions: StaticString, closing: StaticString
+  ) -> [UInt8] {
     withTexts { texts in
-      var builder = OpenAPIBuilder(table: table, texts: texts, format: .v2)
+      var builder = OpenAPIBuilder(table: table, texts: texts, format: format)
       var out: [UInt8] = []
-      JSONWriter.literal(#"{"swagger":"2.0","info":{"title":"Kubernetes","version":""#, into: &out)
+      JSONWriter.literal(opening, into: &out)
+      JSONWriter.literal(#","info":{"title":"Kubernetes","version":""#, into: &out)
       out.append(contentsOf: Self.release.utf8)
       JSONWriter.literal(#""},"paths":{"#, into: &out)
       var isFirst = true
-      for kind in table.resources {
+      for kind in kinds {
         for (path, item) in builder.paths(of: kind) { Self.member(path, item, &isFirst, &out) }
       }
-      JSONWriter.literal(#"},"definitions":{"#, into: &out)
+      JSONWriter.literal("},", into: &out)
+      JSONWriter.literal(definitions, into: &out)
       isFirst = true
       builder.forEachDefinition { name, schema in Self.member(name, schema, &isFirst, &out) }
-      JSONWriter.literal("}}", into: &out)
+      JSONWriter.literal(closing, into: &out)
       return out
     }
   }
