@@ -16,8 +16,14 @@ extension ControlPlane {
   private static let deletionsAtOnce = 256
 
   /// Runs until it is cancelled. One a server.
-  package func run() async {
+  /// - Parameter clientAuthority: signs the requests of users; nil: nobody does.
+  package func run(clientAuthority: CertificateAuthority? = nil) async {
     await withDiscardingTaskGroup { group in
+      if let clientAuthority {
+        let signer = CertificateSigner(
+          authority: clientAuthority, client: client(as: .controller("certificate-controller")), logger: logger)
+        group.addTask { await signer.run() }
+      }
       group.addTask { await self.expireEvents() }
       group.addTask { await self.keepKubernetesService() }
       group.addTask { await self.countQuotas() }

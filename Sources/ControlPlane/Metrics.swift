@@ -1,4 +1,3 @@
-import Glibc
 import Synchronization
 
 /// Counters and histograms of one process, rendered as Prometheus text. Labels come from fixed sets, never from a client's text.
@@ -62,26 +61,6 @@ package final class Metrics: Sendable {
         lines.append("\(name)_count\(braces(series.labels)) \(histogram.count)")
       }
     }
-    return (lines + Self.process()).joined(separator: "\n") + "\n"
-  }
-
-  /// Memory and processor time of this process, under the names that every exporter uses.
-  private static func process() -> [String] {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    let seconds =
-      Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
-    var lines = ["# TYPE process_cpu_seconds_total counter", "process_cpu_seconds_total \(seconds)"]
-    guard let file = fopen("/proc/self/statm", "re") else { return lines }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, Int32(line.count), file) != nil else { return lines }
-    let fields = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self).split(separator: " ")
-    if fields.count > 1, let pages = Int(fields[1]) {
-      lines += [
-        "# TYPE process_resident_memory_bytes gauge", "process_resident_memory_bytes \(pages * Int(sysconf(Int32(_SC_PAGESIZE))))",
-      ]
-    }
-    return lines
+    return (lines + ProcessMetrics.lines()).joined(separator: "\n") + "\n"
   }
 }

@@ -1,3 +1,4 @@
+import Client
 import ControlPlane
 import FoundationEssentials
 import HTTP
@@ -25,7 +26,9 @@ struct Credentials: Sendable {
     try directory.write(Kubeconfig.text(server: url, caPEM: identity.server.certificatePEM, client: admin), to: "admin.kubeconfig")
     try directory.write(identity.server.certificatePEM, to: "ca.crt", mode: 0o644)
     if let nodeName {
-      let node = try identity.client.client("system:node:\(nodeName)", groups: ["system:nodes"], lifetime: lifetime)
+      let node = try identity.client.client(
+        "system:node:\(nodeName)", groups: ["system:nodes"], keyPEM: directory.read("\(directory.path)/node.key"),
+        lifetime: lifetime)
       try directory.write(node.certificatePEM, to: "node.crt")
       try directory.write(node.keyPEM, to: "node.key")
     }
@@ -33,6 +36,17 @@ struct Credentials: Sendable {
     return ServerTLS(
       certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8),
       privateKey: Array(serving.keyPEM.utf8), clientCAs: Array(identity.client.certificatePEM.utf8))
+  }
+
+  /// Ties the node's name to the node's key, which stays the same through renewals and restarts.
+  func claimNode(_ plane: ControlPlane) async throws {
+    guard let nodeName else { return }
+    let known = directory.read("\(directory.path)/node.key")
+    let key = known ?? CertificateAuthority.makeKey()
+    if known == nil { try directory.write(key, to: "node.key") }
+    do {
+      try await plane.claimNode(nodeName, keyHash: try CertificateAuthority.keyHash(keyPEM: key), isOwn: known == nil)
+    } catch let error as APIError { throw StartFailure(error.message) }
   }
 
   /// Renews after two thirds of the lifetime, for ever; a renewal that fails (a full disk) is tried again before the rest is over.

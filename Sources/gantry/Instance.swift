@@ -46,6 +46,7 @@ struct Instance {
     let credentials = Credentials(
       directory: directory, identity: identity, names: servingNames(plane, host: host), url: url, nodeName: try node?.name(),
       lifetime: server.certificateLifetime * 3600)
+    try await credentials.claimNode(plane)
     let health = Health(store: store)
     let registry: RegistryHandler
     do throws(RegistryError) { registry = try RegistryHandler(controlPlane: plane, directory: "\(directory.path)/registry") } catch
@@ -160,7 +161,7 @@ struct Instance {
       log: Logger(label: "gantry.controllers"))
     let scheduler = Scheduler(client: clients(.scheduler))
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await plane.run() }
+      group.addTask { await plane.run(clientAuthority: identity.client) }
       group.addTask { await controllers.run() }
       group.addTask { await scheduler.run() }
       group.addTask { await registry.run() }

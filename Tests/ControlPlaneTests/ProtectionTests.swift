@@ -128,6 +128,14 @@ import Wire
       await #expect(throws: APIError.self) {
         try await jane.create(.roleBindings, namespace: "default", body: bind("ClusterRole", "edit"), WriteOptions())
       }
+      let everything = await #expect(throws: APIError.self) {
+        try await jane.create(.roleBindings, namespace: "default", body: bind("ClusterRole", "cluster-admin"), WriteOptions())
+      }
+      #expect(
+        everything?.message
+          == "rolebindings.rbac.authorization.k8s.io \"to-cluster-admin\" is forbidden: user \"jane\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}"
+      )
+      #expect(everything?.name == "to-cluster-admin")
       await #expect(throws: APIError.notFound(GroupResource(group: "rbac.authorization.k8s.io", resource: "roles"), "gone")) {
         try await jane.create(.roleBindings, namespace: "default", body: bind("Role", "gone"), WriteOptions())
       }
@@ -183,6 +191,113 @@ import Wire
       #expect(try await ask("a")["status"]["token"].string != nil)
       await #expect(throws: APIError.self) { try await ask("b") }
       await #expect(throws: APIError.self) { try await ask(nil) }
+    }
+  }
+
+  @Test("a node gives itself the kubelet's labels and its own, never a role, a restriction or another taint")
+  func nodeLabels() async throws {
+    try await TestPlane.with { test in
+      let node = test.plane.client(as: .node("n1"))
+      let key = ObjectKey(name: "n1")
+      func body(_ labels: Value) -> Value { ["metadata": ["name": "n1", "labels": labels]] }
+      let created = await #expect(throws: APIError.self) {
+        try await node.create(
+          .nodes, namespace: "",
+          body: body(["node-role.kubernetes.io/x": "", "a.node-restriction.kubernetes.io/y": "", "mine": "1"]),
+          WriteOptions())
+      }
+      #expect(
+        created?.message
+          == "nodes \"n1\" is forbidden: node \"n1\" is not allowed to set the following labels: a.node-restriction.kubernetes.io/y, node-role.kubernetes.io/x"
+      )
+      let own: Value = [
+        "kubernetes.io/hostname": "n1", "kubernetes.io/os": "linux", "node.kubernetes.io/instance-type": "small",
+        "x.kubelet.kubernetes.io/a": "b", "example.org/rack": "7",
+      ]
+      _ = try await node.create(.nodes, namespace: "", body: body(own), WriteOptions())
+      for (patch, why) in [
+        (["metadata": ["labels": ["node-role.kubernetes.io/y": ""]]], "is not allowed to modify labels: node-role.kubernetes.io/y"),
+        (["metadata": ["labels": ["foo.k8s.io/y": ""]]], "is not allowed to modify labels: foo.k8s.io/y"),
+        (["spec": ["taints": []]], "node \"n1\" is not allowed to modify taints"),
+        (
+          ["metadata": ["ownerReferences": [["apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"]]]],
+          "node \"n1\" is not allowed to modify ownerReferences"
+        ),
+      ] as [(Value, String)] {
+        let error = await #expect(throws: APIError.self) {
+          try await node.patch(.nodes, key, subresource: nil, Patch(.merge, patch), WriteOptions())
+        }
+        #expect(error?.message == "nodes \"n1\" is forbidden: \(why)")
+      }
+      // By way of the status neither.
+      await #expect(throws: APIError.self) {
+        try await node.patch(
+          .nodes, key, subresource: "status", Patch(.merge, ["metadata": ["labels": ["node-role.kubernetes.io/y": ""]]]),
+          WriteOptions())
+      }
+      _ = try await node.patch(
+        .nodes, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["example.org/rack": "8"]]]), WriteOptions())
+      // What the administrator gave it stays; it is no change of the node's.
+      _ = try await test.admin.patch(
+        .nodes, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["node-role.kubernetes.io/control-plane": ""]]]),
+        WriteOptions())
+      _ = try await node.patch(
+        .nodes, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["example.org/rack": "9"]]]), WriteOptions())
+      await #expect(throws: APIError.self) {
+        try await test.plane.client(as: .node("n2")).patch(
+          .nodes, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["a": "b"]]]), WriteOptions())
+      }
+    }
+  }
+
+  @Test("a node's name belongs to the key that claimed it first, until the Node is deleted")
+  func nodeKeys() async throws {
+    try await TestPlane.with { test in
+      let keys = (0..<3).map { _ in CertificateAuthority.makeKey() }
+      let hashes = try keys.map { try CertificateAuthority.keyHash(keyPEM: $0) }
+      func user(_ hash: String) throws -> String {
+        try test.plane.authenticate(AuthenticationInput(certificate: ("system:node:n1", ["system:nodes"], hash))).name
+      }
+      _ = try await test.admin.create(.nodes, namespace: "", body: ["metadata": ["name": "n1"]], WriteOptions())
+      #expect(try user(hashes[0]) == "system:node:n1")
+      try await test.plane.claimNode("n1", keyHash: hashes[0])
+      try await test.plane.claimNode("n1", keyHash: hashes[0])
+      let error = await #expect(throws: APIError.self) { try await test.plane.claimNode("n1", keyHash: hashes[1]) }
+      #expect(error?.reason == .conflict && error?.message.contains("kubectl delete node n1") == true)
+      #expect(try user(hashes[0]) == "system:node:n1")
+      #expect(throws: APIError.self) { try user(hashes[1]) }
+      // Whoever is no node is not asked.
+      #expect(
+        try test.plane.authenticate(AuthenticationInput(certificate: ("system:node:n1", ["dev"], hashes[1]))).groups.contains("dev")
+      )
+      // A server whose data directory is new takes its own name over.
+      try await test.plane.claimNode("n1", keyHash: hashes[2], isOwn: true)
+      #expect(throws: APIError.self) { try user(hashes[0]) }
+      try await test.admin.delete(.nodes, ObjectKey(name: "n1"), DeleteOptions())
+      try await test.plane.claimNode("n1", keyHash: hashes[1])
+      #expect(try user(hashes[1]) == "system:node:n1")
+    }
+  }
+
+  @Test("what would be made in a namespace that is going is named in the refusal, with its cause")
+  func terminatingNamespace() async throws {
+    try await TestPlane.with { test in
+      _ = try await test.admin.create(.namespaces, namespace: "", body: ["metadata": ["name": "gone"]], WriteOptions())
+      try await test.admin.delete(.namespaces, ObjectKey(name: "gone"), DeleteOptions())
+      for (metadata, shown) in [(["name": "zz"], "zz"), (["generateName": "zz-"], "zz-")] as [(Value, String)] {
+        let error = await #expect(throws: APIError.self) {
+          try await test.admin.create(.configMaps, namespace: "gone", body: ["metadata": metadata], WriteOptions())
+        }
+        #expect(
+          error?.message
+            == "configmaps \"\(shown)\" is forbidden: unable to create new content in namespace gone because it is being terminated"
+        )
+        #expect(error?.name == shown)
+        #expect(
+          error?.causes == [
+            .init(reason: "NamespaceTerminating", message: "namespace gone is being terminated", field: "metadata.namespace")
+          ])
+      }
     }
   }
 

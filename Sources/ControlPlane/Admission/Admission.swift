@@ -8,6 +8,7 @@ enum Admission {
   static func mutate(_ object: inout Value, old: Value?, _ context: inout WriteContext) throws(APIError) {
     if old == nil { try NamespaceLifecycle.admit(object, context) }
     try NodeRestriction.admit(object, old: old, context)
+    try CertificateAdmission.admit(object, old: old, context)
     guard context.kind.typeName == "core/v1.Pod", context.request.subresource == nil else { return }
     DefaultTolerations.admit(&object)
     guard old == nil else { return }
@@ -43,7 +44,7 @@ enum NamespaceLifecycle {
     guard let namespace = context.object(namespaces, ObjectKey(name: name)) else { throw .notFound(namespaces, name) }
     guard namespace.withView({ !$0["metadata"]["deletionTimestamp"].isNull }) else { return }
     let resource = context.kind.gvr.groupResource
-    let objectName = object["metadata"]["name"].string ?? ""
+    let objectName = context.objectName(object)
     let why = "unable to create new content in namespace \(name) because it is being terminated"
     var error = APIError(
       .forbidden, resource, objectName, "\(resource) \"\(objectName)\" is forbidden: \(why)")
@@ -58,71 +59,6 @@ enum NamespaceLifecycle {
     throw APIError(
       .forbidden, context.kind.gvr.groupResource, object.key.name,
       "namespaces \"\(object.key.name)\" is forbidden: this namespace may not be deleted")
-  }
-}
-
-/// A node writes what is its own: its Node, its lease, the status of its pods.
-enum NodeRestriction {
-  static func admit(_ object: Value, old: Value?, _ context: WriteContext) throws(APIError) {
-    guard let node = NodeAuthorizer.nodeName(context.request.identity) else { return }
-    let name = object["metadata"]["name"].string ?? ""
-    switch context.kind.typeName {
-    case "core/v1.Node" where name != node:
-      throw refusal(context, name, "node \"\(node)\" is not allowed to modify node \"\(name)\"")
-    case "core/v1.Node":
-      let changed = Set((object["spec"]["taints"].array ?? []).map(\.json)) != Set((old?["spec"]["taints"].array ?? []).map(\.json))
-      if old != nil, context.request.subresource == nil, changed {
-        throw refusal(context, name, "node \"\(node)\" is not allowed to modify taints")
-      }
-    case "coordination/v1.Lease" where context.request.key.namespace != "kube-node-lease" || name != node:
-      throw refusal(context, name, "can only access node lease with the same name as the requesting node")
-    case "core/v1.Pod" where (old ?? object)["spec"]["nodeName"].string != node:
-      throw refusal(context, name, "node \"\(node)\" can only update pods that are assigned to it")
-    case "core/v1.Pod"
-    where old != nil && context.request.subresource == "status" && object["metadata"]["labels"] != old?["metadata"]["labels"]:
-      throw refusal(context, name, "node \"\(node)\" cannot update labels through pod status")
-    default: break
-    }
-  }
-
-  /// A node asks for tokens of its pods' accounts only, bound to the pod.
-  static func admitToken(_ account: ObjectKey, _ body: Value, _ identity: Identity, _ cache: Cache) throws(APIError) {
-    guard let node = NodeAuthorizer.nodeName(identity) else { return }
-    let resource = GroupResource(resource: "serviceaccounts")
-    func refusal(_ why: String) -> APIError {
-      APIError(.forbidden, resource, account.name, "serviceaccounts \"\(account.name)\" is forbidden: \(why)")
-    }
-    let bound = body["spec"]["boundObjectRef"]
-    guard bound["kind"].string == "Pod", let name = bound["name"].string, !name.isEmpty else {
-      throw refusal("node requested token not bound to a pod")
-    }
-    guard let uid = bound["uid"].string, !uid.isEmpty else {
-      throw refusal("node requested token with a pod binding without a uid")
-    }
-    let pods = GroupResource(resource: "pods")
-    guard let pod = cache.resource(pods).get(ObjectKey(namespace: account.namespace, name: name)) else {
-      throw .notFound(pods, name)
-    }
-    guard pod.uid == uid else { throw refusal("the UID in the bound object reference (\(uid)) does not match the UID in record") }
-    let (assigned, uses) = pod.withView { ($0["spec"]["nodeName"].string, $0["spec"]["serviceAccountName"].string ?? "default") }
-    guard assigned == node else { throw refusal("node requested token bound to a pod scheduled on a different node") }
-    guard uses == account.name else { throw refusal("node requested token of an account that the pod does not run as") }
-  }
-
-  static func admitDeletion(_ object: EncodedObject, _ context: WriteContext) throws(APIError) {
-    guard let node = NodeAuthorizer.nodeName(context.request.identity) else { return }
-    switch context.kind.typeName {
-    case "core/v1.Pod":
-      if object.withView({ $0["spec"]["nodeName"].string }) != node {
-        throw refusal(context, object.key.name, "node \"\(node)\" can only delete pods with spec.nodeName set to itself")
-      }
-    case "core/v1.Node": throw refusal(context, object.key.name, "node \"\(node)\" is not allowed to delete nodes")
-    default: break
-    }
-  }
-
-  private static func refusal(_ context: WriteContext, _ name: String, _ why: String) -> APIError {
-    APIError(.forbidden, context.kind.gvr.groupResource, name, "\(context.kind.gvr.groupResource) \"\(name)\" is forbidden: \(why)")
   }
 }
 

@@ -87,11 +87,28 @@ final class RBAC: Sendable {
       }
     }
 
+    /// Parts that differ in their verb alone, as one rule each. Source: upstream's CompactRules.
+    static func compact(_ parts: [Rule]) -> [Rule] {
+      var merged: [Rule] = []
+      for part in parts {
+        let same = merged.firstIndex {
+          part.paths.isEmpty && $0.paths.isEmpty && $0.groups == part.groups && $0.resources == part.resources
+            && $0.names == part.names
+        }
+        guard let same else {
+          merged.append(part)
+          continue
+        }
+        merged[same].verbs += part.verbs.filter { !merged[same].verbs.contains($0) }
+      }
+      return merged
+    }
+
     /// As upstream prints a rule: `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`.
     var description: String {
       var fields: [String] = []
       for (name, list) in [
-        ("APIGroups", groups), ("NonResourceURLs", paths), ("Resources", resources), ("ResourceNames", names), ("Verbs", verbs),
+        ("APIGroups", groups), ("Resources", resources), ("NonResourceURLs", paths), ("ResourceNames", names), ("Verbs", verbs),
       ]
       where !list.isEmpty { fields.append("\(name):\(Self.go(list))") }
       return "{\(fields.joined(separator: ", "))}"

@@ -65,6 +65,16 @@ enum BootstrapPolicy {
   /// Rules of each controller's own account in kube-system.
   private static let controllers: [(String, [Value])] = [
     (
+      "certificate-controller",
+      [
+        rule(read + ["delete"], "certificates.k8s.io", on: ["certificatesigningrequests"]),
+        rule(
+          ["update"], "certificates.k8s.io",
+          on: ["certificatesigningrequests/approval", "certificatesigningrequests/status"]),
+        rule(["sign"], "certificates.k8s.io", on: ["signers"], names: ["kubernetes.io/kube-apiserver-client"]),
+      ] + events
+    ),
+    (
       "deployment-controller",
       [
         rule(read + ["update", "patch"], "apps", on: ["deployments"]),

@@ -62,12 +62,20 @@ package struct CertificateAuthority: Sendable {
   }
 
   private func issue(
-    _ name: DistinguishedName, usage: ExtendedKeyUsage, names: [GeneralName], lifetime: TimeInterval
+    _ name: DistinguishedName, usage: ExtendedKeyUsage, names: [GeneralName], keyPEM: String? = nil, lifetime: TimeInterval
   ) throws -> Pair {
-    let own = P256.Signing.PrivateKey()
+    let own = try keyPEM.map { try P256.Signing.PrivateKey(pemRepresentation: $0) } ?? P256.Signing.PrivateKey()
     let expires = Date.now + lifetime
-    let issued = try Certificate(
-      version: .v3, serialNumber: .init(), publicKey: .init(own.publicKey), notValidBefore: Date.now - 3600, notValidAfter: expires,
+    let issued = try sign(name, .init(own.publicKey), usage: usage, names: names, expires: expires)
+    return Pair(certificatePEM: issued, keyPEM: own.pemRepresentation + "\n", expires: expires)
+  }
+
+  /// A certificate in PEM.
+  private func sign(
+    _ name: DistinguishedName, _ publicKey: Certificate.PublicKey, usage: ExtendedKeyUsage, names: [GeneralName], expires: Date
+  ) throws -> String {
+    try Certificate(
+      version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: Date.now - 3600, notValidAfter: expires,
       issuer: certificate.subject, subject: name,
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
@@ -75,9 +83,8 @@ package struct CertificateAuthority: Sendable {
         usage
         AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: certificate.publicKey).keyIdentifier)
         if !names.isEmpty { SubjectAlternativeNames(names) }
-      }, issuerPrivateKey: .init(key))
-    return Pair(
-      certificatePEM: try issued.serializeAsPEM().pemString + "\n", keyPEM: own.pemRepresentation + "\n", expires: expires)
+      }, issuerPrivateKey: .init(key)
+    ).serializeAsPEM().pemString + "\n"
   }
 
   /// What a server presents.
@@ -95,17 +102,37 @@ package struct CertificateAuthority: Sendable {
   }
 
   /// What a client presents: its user name and groups.
-  package func client(_ user: String, groups: [String], lifetime: TimeInterval = 365 * 86400) throws -> Pair {
+  /// - Parameter keyPEM: the client's own key; nil: a new one.
+  package func client(
+    _ user: String, groups: [String], keyPEM: String? = nil, lifetime: TimeInterval = 365 * 86400
+  ) throws -> Pair {
     let name = try DistinguishedName {
       for group in groups { OrganizationName(group) }
       CommonName(user)
     }
-    return try issue(name, usage: try ExtendedKeyUsage([.clientAuth]), names: [], lifetime: lifetime)
+    return try issue(name, usage: try ExtendedKeyUsage([.clientAuth]), names: [], keyPEM: keyPEM, lifetime: lifetime)
+  }
+
+  /// What a client presents that made its own key: the certificate, in PEM.
+  func client(subject: DistinguishedName, key: Certificate.PublicKey, seconds: Int64) throws -> String {
+    try sign(subject, key, usage: try ExtendedKeyUsage([.clientAuth]), names: [], expires: Date.now + Double(seconds))
+  }
+
+  /// A new private key, in PEM.
+  package static func makeKey() -> String { P256.Signing.PrivateKey().pemRepresentation + "\n" }
+
+  /// What a key is known by: the SHA-256 of its public half (SubjectPublicKeyInfo), in hexadecimal.
+  package static func keyHash(keyPEM: String) throws -> String {
+    keyHash(Certificate.PublicKey(try P256.Signing.PrivateKey(pemRepresentation: keyPEM).publicKey))
+  }
+
+  private static func keyHash(_ key: Certificate.PublicKey) -> String {
+    SHA256.hash(data: Array(key.subjectPublicKeyInfoBytes)).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
   }
 
   /// User and groups of a client certificate that TLS has verified.
   /// - Parameter der: the leaf.
-  package static func identity(der: [UInt8]) -> (name: String, groups: [String])? {
+  package static func identity(der: [UInt8]) -> (name: String, groups: [String], keyHash: String)? {
     guard let certificate = try? Certificate(derEncoded: der) else { return nil }
     var name = ""
     var groups: [String] = []
@@ -116,7 +143,7 @@ package struct CertificateAuthority: Sendable {
         if attribute.type == .RDNAttributeType.organizationName { groups.append(text) }
       }
     }
-    return name.isEmpty ? nil : (name, groups)
+    return name.isEmpty ? nil : (name, groups, keyHash(certificate.publicKey))
   }
 }
 

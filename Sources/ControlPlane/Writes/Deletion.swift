@@ -48,7 +48,8 @@ extension ControlPlane {
         write = .put(storeKey, try seal(schema.encodeForStorage(object, kind: schema.storageKind(of: kind)), storeKey))
       }
       do throws(StoreError) {
-        _ = try await store.commit(Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes))
+        _ = try await store.commit(
+          Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes, frees: true))
         noteUsage(kind, key)
         guard !isGone, let remaining = cache.resource(kind.storage).get(key) else {
           return DeleteResult(remaining: nil, deleted: deleted, uid: current.uid)

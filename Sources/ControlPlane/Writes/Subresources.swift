@@ -49,7 +49,7 @@ extension ControlPlane {
     }
   }
 
-  private static let success: Value = [
+  static let success: Value = [
     "kind": "Status", "apiVersion": "v1", "metadata": .emptyObject, "status": "Success", "code": 201,
   ]
 

@@ -16,6 +16,17 @@ struct WriteContext {
 
   var kind: ResourceKind { request.kind }
 
+  /// How a refusal names the object: its name, or what its name will begin with.
+  func objectName(_ object: Value) -> String {
+    if !request.key.name.isEmpty { return request.key.name }
+    if case .create(let value) = request.verb, value["metadata"]["name"].string?.isEmpty != false,
+      let prefix = value["metadata"]["generateName"].string, !prefix.isEmpty
+    {
+      return prefix
+    }
+    return object["metadata"]["name"].string ?? ""
+  }
+
   /// An object of another kind, as it is now.
   func object(_ resource: GroupResource, _ key: ObjectKey) -> EncodedObject? { controlPlane.cache.resource(resource).get(key) }
 }

@@ -88,7 +88,8 @@ extension ControlPlane {
 
   static func failure(_ error: StoreError) -> APIError {
     switch error {
-    case .full: APIError(.serviceUnavailable, "the server's store cannot take the write: \(error)", code: 507)
+    // Upstream has no reason for a full disk; those that it has promise that a retry helps, and clients would retry.
+    case .full: APIError(.unknown, "the server's store cannot take the write: \(error)", code: 507)
     case .tooLarge: APIError(.requestEntityTooLarge, "Request entity too large: \(error)")
     case .closed: APIError(.serviceUnavailable, "the server is shutting down")
     default: .internalError("\(error)")
@@ -220,7 +221,9 @@ extension ControlPlane {
       key: key, storeKey: storeKey, bytes: bytes, old: old, isConditional: isConditional, hasGeneratedName: hasGeneratedName,
       transaction: Transaction(
         compares: [compare] + context.compares, writes: [.put(storeKey, try seal(bytes, storeKey))] + context.writes,
-        isVolatile: isLease && old != nil))
+        isVolatile: isLease && old != nil,
+        // The steps of a deletion (finalizers that are taken away, the last status) lead to room.
+        frees: old?.withView { !$0["metadata"]["deletionTimestamp"].isNull } ?? false))
   }
 
   private func validate(_ object: Value, old: Value?, _ strategy: any KindStrategy, _ context: WriteContext, name: String)
@@ -395,6 +398,7 @@ extension ControlPlane {
   private func removal(_ planned: PlannedCommit, _ object: Value, _ context: inout WriteContext) throws(APIError) -> Plan {
     Strategies.of(context.kind).release(object, &context)
     var planned = planned
+    planned.transaction.frees = true
     planned.transaction.writes = [.delete(planned.storeKey, uid: object["metadata"]["uid"].string)] + context.writes
     return .commit(planned)
   }
