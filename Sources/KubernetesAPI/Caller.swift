@@ -9,12 +9,13 @@ enum Caller {
   private struct CertificateSubject: Sendable {
     var name: String
     var groups: [String]
+    var keyHash: String
   }
 
   /// - Throws: `.unauthorized`, and `.forbidden` for an impersonation that is not allowed.
   static func identify(_ head: RequestHead, _ controlPlane: ControlPlane) throws(APIError) -> Identity {
     var input = AuthenticationInput()
-    if let subject = certificate(head.connection) { input.certificate = (subject.name, subject.groups) }
+    if let subject = certificate(head.connection) { input.certificate = (subject.name, subject.groups, subject.keyHash) }
     if let authorization = head.fields["authorization"] {
       let parts = authorization.split(separator: " ", maxSplits: 1)
       if parts.count == 2, parts[0].lowercased() == "bearer" { input.bearerToken = String(parts[1]).trimmed }
@@ -27,8 +28,8 @@ enum Caller {
 
   private static func certificate(_ connection: Connection) -> CertificateSubject? {
     if let known = connection.attachment as? CertificateSubject { return known }
-    guard let der = connection.peerCertificate, let (name, groups) = CertificateAuthority.identity(der: der) else { return nil }
-    let subject = CertificateSubject(name: name, groups: groups)
+    guard let der = connection.peerCertificate, let found = CertificateAuthority.identity(der: der) else { return nil }
+    let subject = CertificateSubject(name: found.name, groups: found.groups, keyHash: found.keyHash)
     connection.attachment = subject
     return subject
   }

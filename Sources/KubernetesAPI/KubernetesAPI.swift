@@ -46,7 +46,7 @@ package final class KubernetesAPI: HTTPHandler {
   let discovery: Discovery
   let openAPI: OpenAPI
   let logger: Logger
-  let requests = RequestCounters()
+  let requests = RequestMetrics()
   let streamFailures = StreamFailures()
   private let loops = Mutex<[ObjectIdentifier: LoopWatches]>([:])
   private let extraMetrics: @Sendable () -> String
@@ -82,18 +82,22 @@ package final class KubernetesAPI: HTTPHandler {
 
   /// Authenticates, authorizes and resolves from the head alone: nobody's body is read who may not send it.
   package func policy(for head: RequestHead) -> RequestPolicy {
+    var labels = RequestLabels(method: head.method)
     do throws(APIError) {
-      return try plan(head)
+      let policy = try plan(head, &labels)
+      return requests.observed(policy, labels)
     } catch {
-      let response = StatusBody.response(error)
-      requests.count(verb: "", status: error.code)
-      return RequestPolicy { $0.respond(response) }
+      return requests.observed(RequestPolicy { [self] in fail($0, error) }, labels)
     }
   }
 
-  private func plan(_ head: RequestHead) throws(APIError) -> RequestPolicy {
+  private func plan(_ head: RequestHead, _ labels: inout RequestLabels) throws(APIError) -> RequestPolicy {
     let query = Query(head.query)
     let route = try Route(head, query)
+    if case .resource(let path) = route {
+      labels.describe(
+        path, schema.resource(GroupVersionResource(group: path.group, version: path.version, resource: path.resource)))
+    }
     let identity = try Caller.identify(head, controlPlane)
     switch route {
     case .path(let path): return try systemPolicy(path, head, query, identity)
@@ -177,20 +181,15 @@ package final class KubernetesAPI: HTTPHandler {
       case .timeout: APIError(.timeout, "request did not complete within the allotted timeout")
       case .shuttingDown: APIError(.serviceUnavailable, "the server is shutting down")
       }
-    return StatusBody.response(error)
+    return StatusBody.response(error, head, schema)
   }
 
+  func fail(_ exchange: Exchange, _ error: APIError) { exchange.respond(StatusBody.response(error, exchange.head, schema)) }
+
   /// Runs an asynchronous answer; whatever it throws becomes a Status.
-  func answer(_ exchange: Exchange, verb: String, _ work: @escaping @Sendable () async throws(APIError) -> HTTPResponse) {
-    Task.detached { [requests] in
-      do throws(APIError) {
-        let response = try await work()
-        requests.count(verb: verb, status: response.status)
-        exchange.respond(response)
-      } catch {
-        requests.count(verb: verb, status: error.code)
-        exchange.respond(StatusBody.response(error))
-      }
+  func answer(_ exchange: Exchange, _ work: @escaping @Sendable () async throws(APIError) -> HTTPResponse) {
+    Task.detached { [self] in
+      do throws(APIError) { exchange.respond(try await work()) } catch { fail(exchange, error) }
     }
   }
 }

@@ -46,20 +46,21 @@ struct MediaType: Sendable, Equatable {
 }
 
 enum Negotiation {
-  static let notAcceptable = APIError(
-    .notAcceptable,
-    "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+  private static func notAcceptable(_ types: String) -> APIError {
+    APIError(.notAcceptable, "only the following media types are accepted: \(types)")
+  }
 
   /// What the client asks for.
+  /// - Parameter isStream: events follow each other: neither YAML nor indented.
   /// - Throws: `.notAcceptable` where none of its types can be made.
-  static func output(_ head: RequestHead, _ query: Query, allowsTable: Bool = true) throws(APIError) -> OutputFormat {
+  static func output(_ head: RequestHead, _ query: Query, isStream: Bool = false) throws(APIError) -> OutputFormat {
     var format = OutputFormat()
-    format.isPretty = isPretty(head, query)
+    format.isPretty = !isStream && isPretty(head, query)
     guard let accept = head.fields["accept"], !accept.isEmpty else { return format }
     for media in MediaType.list(accept) {
       switch media.type {
       case "*/*", "application/*", "application/json": format.encoding = .json
-      case "application/yaml": format.encoding = .yaml
+      case "application/yaml" where !isStream: format.encoding = .yaml
       case "application/vnd.kubernetes.protobuf": format.encoding = .protobuf
       default: continue
       }
@@ -67,16 +68,24 @@ enum Negotiation {
       guard media.parameters["g"] == "meta.k8s.io", let version = media.parameters["v"], version == "v1" || version == "v1beta1"
       else { continue }
       switch shape {
-      case "Table" where allowsTable && format.encoding != .protobuf: format.shape = .table
-      case "PartialObjectMetadata", "PartialObjectMetadataList":
-        // Metadata as protobuf is not made; every client that asks for it also takes JSON.
-        guard format.encoding != .protobuf else { continue }
-        format.shape = .partial
+      // Cells have no form in protobuf that clients read; those who ask for it take JSON too.
+      case "Table" where format.encoding != .protobuf: format.shape = .table
+      case "PartialObjectMetadata", "PartialObjectMetadataList": format.shape = .partial
       default: continue
       }
       return format
     }
-    throw notAcceptable
+    throw notAcceptable(
+      isStream
+        ? "application/json, application/vnd.kubernetes.protobuf;stream=watch"
+        : "application/json, application/yaml, application/vnd.kubernetes.protobuf")
+  }
+
+  /// The form of an error: whatever the client reads, and JSON where that is nothing that is made here.
+  static func errors(_ head: RequestHead) -> OutputFormat {
+    var format = (try? output(head, Query(head.query))) ?? OutputFormat()
+    format.shape = .object
+    return format
   }
 
   /// People read what curl and browsers fetch.

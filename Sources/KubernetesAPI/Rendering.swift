@@ -13,7 +13,7 @@ enum Rendering {
   ) {
     switch format.shape {
     case .object: object.write(apiVersion: kind.apiVersion, kind: kind.kind, into: &out)
-    case .partial: partial(object, isItem: false, into: &out)
+    case .partial: partial(object, into: &out)
     case .table:
       guard let renderer else { return }
       renderer.open(revision: object.revision, token: "", remaining: nil, into: &out)
@@ -22,31 +22,27 @@ enum Rendering {
     }
   }
 
-  /// The answer to a get or a write.
-  static func response(
-    _ object: EncodedObject, _ request: Request, _ format: OutputFormat, schema: SchemaTable, now: Timestamp, status: Int = 200,
-    warnings: [String] = []
-  ) -> HTTPResponse {
-    var out: [UInt8] = []
-    if format.encoding == .protobuf, format.shape == .object {
-      out = schema.encodeProtobuf(object, kind: request.kind)
-    } else {
-      let renderer = format.shape == .table ? TableRenderer(request, schema: schema, now: now) : nil
-      self.object(object, request.kind, format, renderer, into: &out)
-      out = finished(out, format)
+  /// JSON in the form that was asked for; ends with a line feed.
+  static func finished(_ json: [UInt8], _ format: OutputFormat) -> [UInt8] {
+    if format.encoding == .yaml, let value = try? Value(json: json) { return YAMLWriter.bytes(value) }
+    if format.isPretty { return PrettyJSON.indent(json) }
+    return json + [UInt8(ascii: "\n")]
+  }
+
+  /// `"resourceVersion":…` and what follows it in the metadata of a list or table.
+  static func listMetadata(_ revision: Int64, _ token: String, _ remaining: Int64?, into out: inout [UInt8]) {
+    JSONWriter.literal("{\"resourceVersion\":\"", into: &out)
+    JSONWriter.write(revision, into: &out)
+    out.append(UInt8(ascii: "\""))
+    if !token.isEmpty {
+      JSONWriter.literal(",\"continue\":", into: &out)
+      JSONWriter.write(token, into: &out)
     }
-    return HTTPResponse(status, headers: headers(warnings), type: format.contentType, out)
-  }
-
-  static func response(_ value: Value, _ format: OutputFormat, status: Int = 200, warnings: [String] = []) -> HTTPResponse {
-    var format = format
-    if format.encoding == .protobuf { format.encoding = .json }
-    return HTTPResponse(status, headers: headers(warnings), type: format.contentType, finished(value.jsonBytes, format))
-  }
-
-  static func finished(_ bytes: [UInt8], _ format: OutputFormat) -> [UInt8] {
-    if format.isPretty { return PrettyJSON.indent(bytes) }
-    return bytes + [UInt8(ascii: "\n")]
+    if let remaining {
+      JSONWriter.literal(",\"remainingItemCount\":", into: &out)
+      JSONWriter.write(remaining, into: &out)
+    }
+    out.append(UInt8(ascii: "}"))
   }
 
   /// Warnings as headers that kubectl prints: `299 - "text"`.
@@ -64,7 +60,7 @@ enum Rendering {
   }
 
   /// `PartialObjectMetadata`: the object's metadata alone.
-  static func partial(_ object: EncodedObject, isItem: Bool, into out: inout [UInt8]) {
+  static func partial(_ object: EncodedObject, into out: inout [UInt8]) {
     JSONWriter.literal(#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#, into: &out)
     metadata(object, into: &out)
     out.append(UInt8(ascii: "}"))
@@ -103,74 +99,29 @@ enum Rendering {
   }
 }
 
-/// `Table`: what `kubectl get` prints.
-struct TableRenderer: Sendable {
-  enum Include: String { case none = "None", metadata = "Metadata", object = "Object" }
+extension KubernetesAPI {
+  /// Bodies with more bytes than this go out in gzip to clients that take it. Source: upstream's threshold.
+  static let compressesFrom = 128 << 10
 
-  private let kind: ResourceKind
-  private let schema: SchemaTable
-  private let include: Include
-  private let now: Timestamp
-  private let columns: [UInt8]
-
-  init(_ request: Request, schema: SchemaTable, now: Timestamp) {
-    kind = request.kind
-    self.schema = schema
-    self.now = now
-    include = request.query["includeObject"].flatMap(Include.init) ?? .metadata
-    columns =
-      Value.array(
-        schema.columns(kind).map { column in
-          [
-            "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
-            "description": .string(column.name == "Name" ? "Name must be unique within a namespace." : ""),
-            "priority": .int(Int64(column.priority)),
-          ]
-        }
-      ).jsonBytes
+  /// The answer to a get or a write.
+  func render(
+    _ object: EncodedObject, _ request: Request, _ format: OutputFormat, status: Int = 200, warnings: [String] = []
+  ) -> HTTPResponse {
+    var out: [UInt8] = []
+    switch (format.encoding, format.shape) {
+    case (.protobuf, .object): out = schema.encodeProtobuf(object, kind: request.kind)
+    case (.protobuf, .partial): out = schema.encodeProtobufMetadata(object)
+    default:
+      let renderer = format.shape == .table ? TableRenderer(request, schema: schema, now: controlPlane.clock.now()) : nil
+      Rendering.object(object, request.kind, format, renderer, into: &out)
+      out = Rendering.finished(out, format)
+    }
+    return HTTPResponse(status, headers: Rendering.headers(warnings), type: format.contentType, out).compressing(
+      from: Self.compressesFrom)
   }
 
-  /// Up to and including the bracket that opens the rows.
-  /// - Parameter withColumns: false for the events of a watch after the first.
-  func open(revision: Int64, token: String, remaining: Int64?, withColumns: Bool = true, into out: inout [UInt8]) {
-    JSONWriter.literal(#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":""#, into: &out)
-    JSONWriter.write(revision, into: &out)
-    out.append(UInt8(ascii: "\""))
-    if !token.isEmpty {
-      JSONWriter.literal(",\"continue\":", into: &out)
-      JSONWriter.write(token, into: &out)
-    }
-    if let remaining {
-      JSONWriter.literal(",\"remainingItemCount\":", into: &out)
-      JSONWriter.write(remaining, into: &out)
-    }
-    JSONWriter.literal("},\"columnDefinitions\":", into: &out)
-    if withColumns { out.append(contentsOf: columns) } else { JSONWriter.literal("null", into: &out) }
-    JSONWriter.literal(",\"rows\":[", into: &out)
-  }
-
-  func row(_ object: EncodedObject, into out: inout [UInt8]) {
-    object.withView { view in
-      JSONWriter.literal("{\"cells\":[", into: &out)
-      for (i, cell) in schema.cells(kind, view, now: now).enumerated() {
-        if i > 0 { out.append(UInt8(ascii: ",")) }
-        JSONWriter.write(cell, into: &out)
-      }
-      out.append(UInt8(ascii: "]"))
-      if let conditions = schema.rowConditions(kind, view) {
-        JSONWriter.literal(",\"conditions\":", into: &out)
-        JSONWriter.write(conditions, into: &out)
-      }
-    }
-    switch include {
-    case .none: JSONWriter.literal(",\"object\":null", into: &out)
-    case .metadata:
-      JSONWriter.literal(",\"object\":", into: &out)
-      Rendering.partial(object, isItem: true, into: &out)
-    case .object:
-      JSONWriter.literal(",\"object\":", into: &out)
-      object.write(apiVersion: kind.apiVersion, kind: kind.kind, into: &out)
-    }
-    out.append(UInt8(ascii: "}"))
+  /// A built answer: a Status, a review, a Scale.
+  func render(_ value: Value, _ format: OutputFormat, status: Int = 200) -> HTTPResponse {
+    StatusBody.response(value, format, status, Rendering.headers([]), schema)
   }
 }

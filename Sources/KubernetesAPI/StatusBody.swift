@@ -1,5 +1,6 @@
 import Client
 import HTTP
+import Schema
 import Wire
 
 /// `APIError` as a `Status`: the one place where this door turns errors into answers.
@@ -30,11 +31,40 @@ enum StatusBody {
     return status
   }
 
-  static func response(_ error: APIError) -> HTTPResponse {
+  /// - Parameter head: of the request, which says what its client reads.
+  static func response(_ error: APIError, _ head: RequestHead, _ schema: SchemaTable) -> HTTPResponse {
     var headers: [(String, String)] = [("cache-control", "no-cache, private")]
     if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
     if error.code == 401 { headers.append(("www-authenticate", "Bearer realm=\"gantry\"")) }
-    return HTTPResponse(error.code, headers: headers, type: "application/json", value(error).jsonBytes + [UInt8(ascii: "\n")])
+    return response(value(error), Negotiation.errors(head), error.code, headers, schema)
+  }
+
+  /// A value that says its own kind and version, in the form that was asked for; JSON where it has no other.
+  static func response(
+    _ value: Value, _ format: OutputFormat, _ status: Int, _ headers: [(String, String)], _ schema: SchemaTable
+  ) -> HTTPResponse {
+    var format = format
+    if format.encoding == .protobuf {
+      if let type = type(of: value, schema) {
+        let bytes = schema.encodeProtobuf(
+          value, type: type, apiVersion: value["apiVersion"].string ?? "", kind: value["kind"].string ?? "")
+        return HTTPResponse(status, headers: headers, type: format.contentType, bytes)
+      }
+      format.encoding = .json
+    }
+    return HTTPResponse(status, headers: headers, type: format.contentType, Rendering.finished(value.jsonBytes, format))
+  }
+
+  private static func type(of value: Value, _ schema: SchemaTable) -> TypeID? {
+    let kind = value["kind"].string ?? ""
+    switch kind {
+    case "Status": return schema.type(named: "meta/v1.Status")
+    case "Scale": return schema.type(named: "autoscaling/v1.Scale")
+    case "TokenRequest": return schema.type(named: "authentication/v1.TokenRequest")
+    default:
+      let version = (value["apiVersion"].string ?? "").split(separator: "/").map(String.init)
+      return schema.kind(group: version.count == 2 ? version[0] : "", version: version.last ?? "", kind: kind)?.type
+    }
   }
 
   /// The answer to an action that leaves no object behind.

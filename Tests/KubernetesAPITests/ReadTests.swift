@@ -106,7 +106,7 @@ import Wire
       let partial = [
         (
           "accept",
-          "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+          "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
         )
       ]
       let metadata = try await test.call("GET", "/api/v1/pods", headers: partial).json

@@ -39,13 +39,17 @@ struct Discovery: Sendable {
   }
 
   func response(_ parts: [String], _ head: RequestHead, _ format: OutputFormat) throws(APIError) -> HTTPResponse {
+    // Discovery has no protobuf that is made here; whoever asks for it takes JSON too.
+    var format = format
+    if format.encoding == .protobuf { format.encoding = .json }
     let isCore = parts[0] == "api"
     if parts.count == 1 {
       if Self.asksForAggregated(head) {
         let document = isCore ? aggregatedCore : aggregatedGroups
         let headers = [("etag", document.etag), ("vary", "Accept"), ("cache-control", "public")]
         if head.fields["if-none-match"] == document.etag { return HTTPResponse(304, headers: headers) }
-        return HTTPResponse(200, headers: headers, type: Self.aggregatedType, document.bytes)
+        return HTTPResponse(200, headers: headers, type: Self.aggregatedType, document.bytes).compressing(
+          from: KubernetesAPI.compressesFrom)
       }
       return json(isCore ? versions : groupList, format)
     }
@@ -57,8 +61,9 @@ struct Discovery: Sendable {
 
   private func json(_ bytes: [UInt8], _ format: OutputFormat) -> HTTPResponse {
     HTTPResponse(
-      200, headers: [("vary", "Accept"), ("cache-control", "no-cache, private")], type: "application/json",
-      Rendering.finished(bytes, format))
+      200, headers: [("vary", "Accept"), ("cache-control", "no-cache, private")], type: format.contentType,
+      Rendering.finished(bytes, format)
+    ).compressing(from: KubernetesAPI.compressesFrom)
   }
 
   /// Clients before 1.30 ask for v2beta1 only and are served the legacy lists.

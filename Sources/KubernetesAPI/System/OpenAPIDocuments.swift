@@ -43,6 +43,7 @@ extension KubernetesAPI {
     let headers = [("etag", etag), ("vary", "Accept"), ("cache-control", caching)]
     if head.fields["if-none-match"] == etag { return HTTPResponse(304, headers: headers) }
     guard let bytes = make() else { throw Self.unknownPath }
-    return HTTPResponse(200, headers: headers, type: type, bytes)
+    // Source: kube-openapi compresses from 1.4 KB on.
+    return HTTPResponse(200, headers: headers, type: type, bytes).compressing(from: 1400)
   }
 }

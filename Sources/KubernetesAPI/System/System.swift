@@ -11,19 +11,17 @@ extension KubernetesAPI {
     let verb = head.method == "HEAD" ? "get" : head.method.lowercased()
     try controlPlane.authorize(RequestAttributes(user: identity, verb: verb, path: path))
     guard verb == "get" else { throw Self.methodNotAllowed }
-    let response = try system(path, head, query)
-    return RequestPolicy { [requests] exchange in
-      requests.count(verb: "get", status: response.status)
-      exchange.respond(response)
+    return RequestPolicy { [self] exchange in
+      do throws(APIError) { exchange.respond(try system(path, head, query)) } catch { fail(exchange, error) }
     }
   }
 
   private func system(_ path: String, _ head: RequestHead, _ query: Query) throws(APIError) -> HTTPResponse {
-    let format = OutputFormat(isPretty: (try? Negotiation.output(head, query))?.isPretty ?? false)
+    let format = Negotiation.errors(head)
     let parts = path.split(separator: "/").map(String.init)
     switch parts.first {
-    case nil: return Rendering.response(["paths": .array(paths.map { .string($0) })], format)
-    case "version" where parts.count == 1: return Rendering.response(version, OutputFormat(isPretty: true))
+    case nil: return render(["paths": .array(paths.map { .string($0) })], format)
+    case "version" where parts.count == 1: return render(version, OutputFormat(isPretty: true))
     case "healthz", "livez", "readyz": return try health(parts, query)
     case "metrics" where parts.count == 1:
       return HTTPResponse(200, type: "text/plain; version=0.0.4; charset=utf-8", Array(metricsText().utf8))

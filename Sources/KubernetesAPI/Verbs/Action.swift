@@ -12,7 +12,7 @@ extension KubernetesAPI {
     let options = try RequestBody.options(request.head, request.query)
     return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
       let bytes = RequestBody.bytes(exchange)
-      answer(exchange, verb: "create") { () throws(APIError) in
+      answer(exchange) { () throws(APIError) in
         let answer: Value
         switch (request.target.subresource?.name, request.kind.typeName) {
         case ("binding", _):
@@ -34,7 +34,7 @@ extension KubernetesAPI {
           answer = try self.controlPlane.review(
             request.kind, decoded.value, namespace: request.key.namespace, identity: request.identity)
         }
-        return Rendering.response(answer, format, status: 201)
+        return self.render(answer, format, status: 201)
       }
     }
   }

@@ -11,15 +11,13 @@ extension KubernetesAPI {
     let options = try RequestBody.options(request.head, request.query)
     return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
       let bytes = RequestBody.bytes(exchange)
-      answer(exchange, verb: "create") { () throws(APIError) in
+      answer(exchange) { () throws(APIError) in
         let decoded = try RequestBody.object(bytes, encoding, request.kind, self.schema)
         let result = try await self.controlPlane.write(
           WriteRequest(
             kind: request.kind, key: request.key, verb: .create(decoded.value), identity: request.identity, options: options,
             findings: decoded.strictErrors))
-        return Rendering.response(
-          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(), status: 201,
-          warnings: result.warnings)
+        return self.render(result.object, request, format, status: 201, warnings: result.warnings)
       }
     }
   }

@@ -9,14 +9,14 @@ extension KubernetesAPI {
     let format = try Negotiation.output(request.head, request.query)
     return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
       let bytes = RequestBody.bytes(exchange)
-      answer(exchange, verb: "delete") { () throws(APIError) in
+      answer(exchange) { () throws(APIError) in
         let options = try self.deleteOptions(bytes, request)
         let result = try await self.controlPlane.delete(request.kind, request.key, options, identity: request.identity)
         // Upstream answers with the object for some kinds, and for whatever stays.
         if let remaining = result.remaining ?? (Self.returnsDeleted.contains(request.kind.typeName) ? result.deleted : nil) {
-          return Rendering.response(remaining, request, format, schema: self.schema, now: self.controlPlane.clock.now())
+          return self.render(remaining, request, format)
         }
-        return Rendering.response(
+        return self.render(
           StatusBody.success(name: request.key.name, request.kind.gvr.groupResource, uid: result.uid), format)
       }
     }

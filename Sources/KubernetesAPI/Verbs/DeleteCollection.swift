@@ -14,17 +14,14 @@ extension KubernetesAPI {
     let read = try readRequest(request)
     return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
       let bytes = RequestBody.bytes(exchange)
-      answer(exchange, verb: "deletecollection") { () throws(APIError) in
+      answer(exchange) { () throws(APIError) in
         let options = try self.deleteOptions(bytes, request)
         var cursor = try self.controlPlane.list(read)
         var objects: [EncodedObject] = []
         while let object = cursor.next() { objects.append(object) }
         try await self.delete(objects, options, request)
         // Upstream answers with what it deleted.
-        let producer = ListProducer(
-          objects, revision: cursor.revision, token: "", remaining: nil, request.kind, OutputFormat(), nil)
-        _ = format
-        return HTTPResponse(200, headers: [("content-type", "application/json")], body: .producer(producer))
+        return self.render(ListPage(objects, revision: cursor.revision), request, format)
       }
     }
   }

@@ -13,12 +13,10 @@ extension KubernetesAPI {
     return RequestPolicy { [self] exchange in
       do throws(APIError) {
         let cursor = try controlPlane.list(read)
-        requests.count(verb: "list", status: 200)
-        exchange.respond(response(cursor, read, request, format))
-      } catch {
-        requests.count(verb: "list", status: error.code)
-        exchange.respond(StatusBody.response(error))
-      }
+        // A page says in its head whether another follows, so it is walked first (the objects are shared, not copied).
+        let isPage = read.limit > 0 || format.encoding == .protobuf
+        exchange.respond(isPage ? render(ListPage(cursor), request, format) : respond(.cursor(cursor), request, format))
+      } catch { fail(exchange, error) }
     }
   }
 
@@ -39,57 +37,82 @@ extension KubernetesAPI {
     return read
   }
 
-  private func response(_ cursor: ListCursor, _ read: ReadRequest, _ request: Request, _ format: OutputFormat) -> HTTPResponse {
-    var cursor = cursor
-    let producer: ListProducer
-    let renderer = format.shape == .table ? TableRenderer(request, schema: schema, now: controlPlane.clock.now()) : nil
-    if read.limit > 0 || format.encoding == .protobuf {
-      // A page says in its head whether another follows, so it is walked first (the objects are shared, not copied).
-      var objects: [EncodedObject] = []
-      while let object = cursor.next() { objects.append(object) }
-      let remaining = cursor.remainingItemCount
-      let token = cursor.continueToken()
-      if format.encoding == .protobuf, format.shape == .object {
-        return protobufList(objects, cursor.revision, token, token.isEmpty ? nil : remaining, request.kind)
-      }
-      producer = ListProducer(
-        objects, revision: cursor.revision, token: token, remaining: token.isEmpty ? nil : remaining, request.kind, format, renderer
-      )
-    } else {
-      producer = ListProducer(cursor, request.kind, format, renderer)
-    }
-    let headers = [("content-type", format.contentType), ("cache-control", "no-cache, private")]
-    // What fits one piece goes out whole, with its length; indenting needs all of it anyway.
-    var first = ByteBuffer()
-    var progress = producer.produce(into: &first, limit: HTTP.pieceBytes)
-    if format.isPretty {
-      while progress == .more { progress = producer.produce(into: &first, limit: HTTP.pieceBytes) }
-      return HTTPResponse(200, headers: headers, body: .bytes(ByteBuffer(bytes: PrettyJSON.indent(Array(first.readableBytesView)))))
-    }
-    if progress == .end { return HTTPResponse(200, headers: headers, body: .bytes(first)) }
-    producer.putBack(first)
-    return HTTPResponse(200, headers: headers, body: .producer(producer))
+  /// A list whose objects are all at hand.
+  func render(_ page: ListPage, _ request: Request, _ format: OutputFormat) -> HTTPResponse {
+    guard format.encoding == .protobuf else { return respond(.page(page), request, format) }
+    var metadata: Value = ["resourceVersion": .string(String(page.revision))]
+    if !page.token.isEmpty { metadata["continue"] = .string(page.token) }
+    if let remaining = page.remaining { metadata["remainingItemCount"] = .int(remaining) }
+    let bytes =
+      format.shape == .partial
+      ? schema.protobufMetadataList(metadata: metadata, items: page.objects.map { schema.protobufMetadataMessage($0) })
+      : schema.protobufList(
+        kind: request.kind, metadata: metadata, items: page.objects.map { schema.protobufMessage($0, kind: request.kind) })
+    return HTTPResponse(200, headers: Rendering.headers([]), type: format.contentType, bytes).compressing(from: Self.compressesFrom)
   }
 
-  private func protobufList(
-    _ objects: [EncodedObject], _ revision: Int64, _ token: String, _ remaining: Int64?, _ kind: ResourceKind
-  ) -> HTTPResponse {
-    var metadata: Value = ["resourceVersion": .string(String(revision))]
-    if !token.isEmpty { metadata["continue"] = .string(token) }
-    if let remaining { metadata["remainingItemCount"] = .int(remaining) }
-    let bytes = schema.protobufList(kind: kind, metadata: metadata, items: objects.map { schema.protobufMessage($0, kind: kind) })
-    return HTTPResponse(200, headers: [("cache-control", "no-cache, private")], type: "application/vnd.kubernetes.protobuf", bytes)
+  private func respond(_ source: ListProducer.Source, _ request: Request, _ format: OutputFormat) -> HTTPResponse {
+    let renderer = format.shape == .table ? TableRenderer(request, schema: schema, now: controlPlane.clock.now()) : nil
+    let producer = ListProducer(source, request.kind, format, renderer)
+    let headers = Rendering.headers([])
+    // Another form than compact JSON needs all of it.
+    if format.isPretty || format.encoding == .yaml {
+      return HTTPResponse(200, headers: headers, type: format.contentType, Rendering.finished(json(producer), format)).compressing(
+        from: Self.compressesFrom)
+    }
+    // What fits one piece goes out whole, with its length.
+    var first = ByteBuffer()
+    let isWhole = producer.produce(into: &first, limit: HTTP.pieceBytes) == .end
+    if !isWhole { producer.putBack(first) }
+    return HTTPResponse(
+      200, headers: [("content-type", format.contentType)] + headers, body: isWhole ? .bytes(first) : .producer(producer)
+    ).compressing(from: Self.compressesFrom)
+  }
+
+  /// Everything at once.
+  private func json(_ producer: ListProducer) -> [UInt8] {
+    var all = ByteBuffer()
+    while producer.produce(into: &all, limit: HTTP.pieceBytes) == .more {}
+    return Array(all.readableBytesView)
+  }
+}
+
+/// Objects of a list in their order, and what its metadata says of it.
+struct ListPage: Sendable {
+  var objects: [EncodedObject] = []
+  var revision: Int64
+  /// Leads to the next page; "" where this is the last.
+  var token = ""
+  var remaining: Int64?
+
+  init(_ objects: [EncodedObject], revision: Int64) {
+    self.objects = objects
+    self.revision = revision
+  }
+
+  /// Walks the cursor to its end.
+  init(_ cursor: ListCursor) {
+    var cursor = cursor
+    while let object = cursor.next() { objects.append(object) }
+    revision = cursor.revision
+    token = cursor.continueToken()
+    remaining = token.isEmpty ? nil : cursor.remainingItemCount
   }
 }
 
 /// Writes a list piece by piece: at most 256 KB or 1 ms a turn. On its exchange's loop only.
 final class ListProducer: BodyProducer, @unchecked Sendable {
-  private enum Source {
+  enum Source {
+    case cursor(ListCursor)
+    case page(ListPage)
+  }
+
+  private enum Rest {
     case cursor(ListCursor)
     case page(ArraySlice<EncodedObject>)
   }
 
-  private var source: Source
+  private var rest: Rest
   private let revision: Int64
   private let token: String
   private let remaining: Int64?
@@ -101,44 +124,34 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
   private var held: ByteBuffer?
   private var scratch: [UInt8] = []
 
-  init(_ cursor: ListCursor, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?) {
-    source = .cursor(cursor)
-    revision = cursor.revision
-    token = ""
-    remaining = nil
+  init(_ source: Source, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?) {
+    switch source {
+    case .cursor(let cursor):
+      rest = .cursor(cursor)
+      (revision, token, remaining) = (cursor.revision, "", nil)
+    case .page(let page):
+      rest = .page(page.objects[...])
+      (revision, token, remaining) = (page.revision, page.token, page.remaining)
+    }
     self.kind = kind
     self.format = format
     self.renderer = renderer
   }
 
-  init(
-    _ page: [EncodedObject], revision: Int64, token: String, remaining: Int64?, _ kind: ResourceKind, _ format: OutputFormat,
-    _ renderer: TableRenderer?
-  ) {
-    source = .page(page[...])
-    self.revision = revision
-    self.token = token
-    self.remaining = remaining
-    self.kind = kind
-    self.format = format
-    self.renderer = renderer
-  }
-
+  /// What was produced for a first look and goes out with the rest.
   func putBack(_ buffer: ByteBuffer) { held = buffer }
 
   private func next() -> EncodedObject? {
-    switch source {
+    // Taken out while it moves, so that it is not copied.
+    switch rest {
     case .cursor(var cursor):
-      // Taken out while it moves, so that it is not copied.
-      source = .page([])
-      let object = cursor.next()
-      source = .cursor(cursor)
-      return object
+      rest = .page([])
+      defer { rest = .cursor(cursor) }
+      return cursor.next()
     case .page(var page):
-      source = .page([])
-      let object = page.popFirst()
-      source = .page(page)
-      return object
+      rest = .page([])
+      defer { rest = .page(page) }
+      return page.popFirst()
     }
   }
 
@@ -171,7 +184,7 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
       isFirst = false
       switch format.shape {
       case .object: object.write(apiVersion: nil, kind: nil, into: &out)
-      case .partial: Rendering.partial(object, isItem: true, into: &out)
+      case .partial: Rendering.partial(object, into: &out)
       case .table: renderer?.row(object, into: &out)
       }
       count += 1
@@ -188,19 +201,10 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
     out.append(contentsOf: (isPartial ? "PartialObjectMetadataList" : kind.listKind).utf8)
     JSONWriter.literal("\",\"apiVersion\":\"", into: &out)
     out.append(contentsOf: (isPartial ? "meta.k8s.io/v1" : kind.apiVersion).utf8)
-    JSONWriter.literal("\",\"metadata\":{\"resourceVersion\":\"", into: &out)
-    JSONWriter.write(revision, into: &out)
-    out.append(UInt8(ascii: "\""))
-    if !token.isEmpty {
-      JSONWriter.literal(",\"continue\":", into: &out)
-      JSONWriter.write(token, into: &out)
-    }
-    if let remaining {
-      JSONWriter.literal(",\"remainingItemCount\":", into: &out)
-      JSONWriter.write(remaining, into: &out)
-    }
-    JSONWriter.literal("},\"items\":[", into: &out)
+    JSONWriter.literal("\",\"metadata\":", into: &out)
+    Rendering.listMetadata(revision, token, remaining, into: &out)
+    JSONWriter.literal(",\"items\":[", into: &out)
   }
 
-  func cancel() { source = .page([]) }
+  func cancel() { rest = .page([]) }
 }

@@ -11,16 +11,13 @@ extension KubernetesAPI {
     let options = try RequestBody.options(request.head, request.query)
     return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
       let bytes = RequestBody.bytes(exchange)
-      answer(exchange, verb: "patch") { () throws(APIError) in
+      answer(exchange) { () throws(APIError) in
         let patch = try Self.patch(kind, bytes)
         let result = try await self.controlPlane.write(
           WriteRequest(
             kind: request.kind, key: request.key, subresource: request.target.subresource?.name, verb: .patch(patch),
             identity: request.identity, options: options))
-        return Rendering.response(
-          result.object, request, format, schema: self.schema, now: self.controlPlane.clock.now(),
-          status: result.isCreated ? 201 : 200,
-          warnings: result.warnings)
+        return self.render(result.object, request, format, status: result.isCreated ? 201 : 200, warnings: result.warnings)
       }
     }
   }

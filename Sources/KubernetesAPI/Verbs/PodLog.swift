@@ -14,15 +14,14 @@ extension KubernetesAPI {
 
   func podLog(_ request: Request) -> RequestPolicy {
     RequestPolicy(isLongLived: true) { [self] exchange in
-      requests.count(verb: "connect", status: 200)
       Task.detached {
         do throws(APIError) {
           try Self.checkLogOptions(request)
           let options = request.query.pairs.filter { Self.logOptions.contains($0.name) }
           let stream = try await self.controlPlane.connect(request.key, subresource: "log", query: options)
-          await Self.copy(stream, to: exchange)
+          await self.copy(stream, to: exchange)
         } catch {
-          exchange.respond(StatusBody.response(error))
+          self.fail(exchange, error)
         }
       }
     }
@@ -54,7 +53,7 @@ extension KubernetesAPI {
   }
 
   /// Copies a plain stream into an answer, at the client's pace; an error before the first byte becomes a Status.
-  private static func copy(_ stream: any ByteStream, to exchange: Exchange) async {
+  private func copy(_ stream: any ByteStream, to exchange: Exchange) async {
     exchange.onClose { stream.close() }
     var writer: ResponseWriter?
     func open() -> ResponseWriter {
@@ -78,11 +77,11 @@ extension KubernetesAPI {
       }
       open().finish()
     } catch let error as APIError {
-      if writer == nil { exchange.respond(StatusBody.response(error)) } else { exchange.abort() }
+      if writer == nil { fail(exchange, error) } else { exchange.abort() }
     } catch is HTTPBodyError {
       // The client went away; the node's side closes with the exchange.
     } catch {
-      if writer == nil { exchange.respond(StatusBody.response(.internalError("\(error)"))) } else { exchange.abort() }
+      if writer == nil { fail(exchange, .internalError("\(error)")) } else { exchange.abort() }
     }
     stream.close()
   }

@@ -58,14 +58,12 @@ extension KubernetesAPI {
             request.key, subresource: request.target.path.subresource, query: request.query.pairs, identity: request.identity)
           guard let socket = await Self.upgrade(exchange, subprotocol) else {
             stream.close()
-            return exchange.respond(StatusBody.response(.badRequest("the connection cannot be upgraded to a WebSocket")))
+            return self.fail(exchange, .badRequest("the connection cannot be upgraded to a WebSocket"))
           }
-          self.requests.count(verb: "connect", status: 101)
           await ExecRelay(stream: stream, socket: socket, isVersion5: subprotocol.hasPrefix("v5")).run()
         } catch {
           self.streamFailures.remember(error, for: request)
-          self.requests.count(verb: "connect", status: error.code)
-          exchange.respond(StatusBody.response(error))
+          self.fail(exchange, error)
         }
       }
     }

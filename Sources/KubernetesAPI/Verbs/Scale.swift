@@ -12,15 +12,15 @@ extension KubernetesAPI {
     case "get":
       return RequestPolicy { [self] exchange in
         do throws(APIError) {
-          exchange.respond(Rendering.response(try controlPlane.scale(request.kind, request.key), format))
-        } catch { exchange.respond(StatusBody.response(error)) }
+          exchange.respond(render(scale: try controlPlane.scale(request.kind, request.key), request, format))
+        } catch { fail(exchange, error) }
       }
     case "update":
       let encoding = try RequestBody.encoding(request.head)
       let options = try RequestBody.options(request.head, request.query)
       return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
         let bytes = RequestBody.bytes(exchange)
-        answer(exchange, verb: "update") { () throws(APIError) in
+        answer(exchange) { () throws(APIError) in
           let decoded = try RequestBody.value(
             bytes, encoding, type: "autoscaling/v1.Scale", apiVersion: "autoscaling/v1", kind: "Scale", self.schema)
           return try await self.rescale(request, options, format) { _ throws(APIError) in decoded.value }
@@ -31,7 +31,7 @@ extension KubernetesAPI {
       let options = try RequestBody.options(request.head, request.query)
       return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
         let bytes = RequestBody.bytes(exchange)
-        answer(exchange, verb: "patch") { () throws(APIError) in
+        answer(exchange) { () throws(APIError) in
           let patch = try Self.patch(kind, bytes)
           return try await self.rescale(request, options, format) { scale throws(APIError) in
             do throws(PatchError) {
@@ -48,6 +48,10 @@ extension KubernetesAPI {
     }
   }
 
+  private func render(scale: Value, _ request: Request, _ format: OutputFormat) -> HTTPResponse {
+    render(format.shape == .table ? TableRenderer.scale(scale, request.query, now: controlPlane.clock.now()) : scale, format)
+  }
+
   private func rescale(
     _ request: Request, _ options: WriteOptions, _ format: OutputFormat,
     _ change: @escaping @Sendable (Value) throws(APIError) -> Value
@@ -55,6 +59,6 @@ extension KubernetesAPI {
     _ = try await controlPlane.scale(request.kind, request.key, identity: request.identity, options, change)
     var scale = try controlPlane.scale(request.kind, request.key)
     if options.dryRun { scale = try change(scale) }
-    return Rendering.response(scale, format)
+    return render(scale: scale, request, format)
   }
 }

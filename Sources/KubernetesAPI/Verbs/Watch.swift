@@ -13,7 +13,7 @@ extension KubernetesAPI {
   private static let defaultTimeout = 1800..<3600
 
   func watchPolicy(_ request: Request) throws(APIError) -> RequestPolicy {
-    let format = try Negotiation.output(request.head, request.query)
+    let format = try Negotiation.output(request.head, request.query, isStream: true)
     var read = try readRequest(request)
     if request.query["sendInitialEvents"] != nil {
       guard read.resourceVersionMatch == "NotOlderThan" else {
@@ -35,11 +35,7 @@ extension KubernetesAPI {
     return RequestPolicy(isLongLived: true) { [self] exchange in
       do throws(APIError) {
         try beginWatch(exchange, request, finished, format, timeout: timeout)
-        requests.count(verb: "watch", status: 200)
-      } catch {
-        requests.count(verb: "watch", status: error.code)
-        exchange.respond(StatusBody.response(error))
-      }
+      } catch { fail(exchange, error) }
     }
   }
 
@@ -231,14 +227,20 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
 
   private func writeProtobuf(_ event: WatchEvent, into out: inout [UInt8]) {
     func frame(_ type: String, _ object: [UInt8]) { out.append(contentsOf: schema.protobufWatchFrame(type: type, object: object)) }
+    func bytes(_ object: EncodedObject) -> [UInt8] {
+      format.shape == .partial ? schema.encodeProtobufMetadata(object) : schema.encodeProtobuf(object, kind: kind)
+    }
     switch event {
-    case .added(let object): frame("ADDED", schema.encodeProtobuf(object, kind: kind))
-    case .modified(let object): frame("MODIFIED", schema.encodeProtobuf(object, kind: kind))
-    case .deleted(let object): frame("DELETED", schema.encodeProtobuf(object, kind: kind))
+    case .added(let object): frame("ADDED", bytes(object))
+    case .modified(let object): frame("MODIFIED", bytes(object))
+    case .deleted(let object): frame("DELETED", bytes(object))
     case .bookmark(let revision, let isInitialEnd):
+      let value = bookmarkValue(revision, isInitialEnd)
+      let type = format.shape == .partial ? schema.type(named: "meta/v1.PartialObjectMetadata") ?? kind.type : kind.type
       frame(
         "BOOKMARK",
-        schema.encodeProtobuf(bookmarkValue(revision, isInitialEnd), type: kind.type, apiVersion: kind.apiVersion, kind: kind.kind))
+        schema.encodeProtobuf(
+          value, type: type, apiVersion: value["apiVersion"].string ?? "", kind: value["kind"].string ?? ""))
     case .error(let error):
       guard let type = schema.type(named: "meta/v1.Status") else { return }
       frame("ERROR", schema.encodeProtobuf(StatusBody.value(error), type: type, apiVersion: "v1", kind: "Status"))
