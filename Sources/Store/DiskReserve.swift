@@ -6,9 +6,9 @@ import Glibc
 /// Used by the committer's thread alone.
 final class DiskReserve {
   private let path: String
-  /// Bytes; a smaller disk gives a quarter of what it has free when the store opens.
   private let limit: Int64
-  private var bytes: Int64 = 0
+  /// What is held, or was and is to be again; a small disk gives a quarter of what it has free when the store opens.
+  private(set) var bytes: Int64 = 0
   private(set) var isHeld = false
   /// Given back, and not held again yet.
   private(set) var isReleased = false

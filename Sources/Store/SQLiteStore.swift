@@ -20,8 +20,9 @@ package final class SQLiteStore: StoreEngine {
     package var keptBytes = 256 << 20
     /// Seconds that deleted objects stay in the history range.
     package var historySeconds: Int64 = 24 * 3600
-    /// Bytes of the disk that only deletions may use, so that a full disk can be freed through the store.
-    package var reserveBytes: Int64 = 16 << 20
+    /// Bytes of the disk that only deletions may use, so that a full disk can be freed through the store: three times what the
+    /// write-ahead log holds between two checkpoints, because a log that found no room to be emptied may be twice that long.
+    package var reserveBytes: Int64 = 48 << 20
     /// Refuses data of another cluster.
     package var expectedClusterID: String?
     /// Seconds since 1970.
@@ -105,7 +106,7 @@ package final class SQLiteStore: StoreEngine {
     reserve.hold()
     var opened: (committer: SQLiteCommitter, meta: StoreMeta)
     do throws(StoreError) {
-      opened = try Self.open(configuration)
+      opened = try Self.open(configuration, reserve)
       reader = Mutex(try Self.openReader(path))
     } catch {
       // A server that was killed on a full disk must be able to start, so that something can be deleted.
@@ -113,7 +114,7 @@ package final class SQLiteStore: StoreEngine {
         reserve.remove()
         throw error
       }
-      opened = try Self.open(configuration)
+      opened = try Self.open(configuration, reserve)
       reader = Mutex(try Self.openReader(path))
     }
     let committer = opened.committer
@@ -129,8 +130,11 @@ package final class SQLiteStore: StoreEngine {
     do throws(SQLite.Failure) { return try SQLiteReader(path: path) } catch { throw opening(path, error) }
   }
 
-  private static func open(_ configuration: Configuration) throws(StoreError) -> (committer: SQLiteCommitter, meta: StoreMeta) {
+  private static func open(
+    _ configuration: Configuration, _ reserve: DiskReserve
+  ) throws(StoreError) -> (committer: SQLiteCommitter, meta: StoreMeta) {
     let path = configuration.path
+    let pages = reserve.bytes == 0 ? 4000 : max(64, min(4000, reserve.bytes / 3 / 4096))
     let database: SQLite
     let meta: StoreMeta
     do throws(SQLite.Failure) {
@@ -138,7 +142,7 @@ package final class SQLiteStore: StoreEngine {
       try database.run(
         """
         PRAGMA busy_timeout=5000; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-        PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8000
+        PRAGMA wal_autocheckpoint=\(pages); PRAGMA cache_size=-8000
         """)
       meta = try StoreMeta(database, newClusterID: StoreMeta.randomClusterID)
     } catch { throw opening(path, error) }
