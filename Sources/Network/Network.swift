@@ -188,6 +188,7 @@ package final class Network: Sendable {
   package func cleanup() async {
     await stop()
     if configuration.writesCNI { cni.remove() }
+    await HostPortChains.remove(Command())
     await proxy.cleanup()
     await interface.remove()
   }
@@ -197,6 +198,7 @@ package final class Network: Sendable {
     var proxyConfiguration = ServiceProxy.Configuration(node: configuration.node)
     proxyConfiguration.table = configuration.instance
     proxyConfiguration.families = [.v4, .v6]
+    await HostPortChains.remove(Command())
     await ServiceProxy(proxyConfiguration).cleanup()
     await ServiceInterface(name: configuration.interface, addresses: [], serviceCIDRs: [], source: nil).remove()
     CNIConfiguration(

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
-import Network
+import Wire
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {

@@ -118,6 +118,46 @@ struct NodeTests {
   }
 }
 
+@Suite("host ports", .enabled(if: hasPlugins && access("/usr/lib/cni/portmap", X_OK) == 0 && Command.find("iptables") != nil))
+struct HostPortTests {
+  private static let arguments = """
+    {"cniVersion":"1.0.0","name":"gantry","type":"portmap","capabilities":{"portMappings":true},
+     "runtimeConfig":{"portMappings":[{"hostPort":8089,"containerPort":80,"protocol":"tcp"}]},
+     "prevResult":{"cniVersion":"1.0.0","interfaces":[{"name":"eth0","sandbox":"/run/netns/none"}],
+      "ips":[{"address":"10.244.7.2/24","interface":0}]}}
+    """
+
+  @Test("the chains of host ports go with the last pod that has one, and rules of others stay")
+  func chains() async throws {
+    let name = "gt\(getpid())-hostports"
+    let host = Command()
+    try await host.run("ip", "netns", "add", name)
+    let inNode = Command(prefix: ["ip", "netns", "exec", name])
+    func portmap(_ command: String) async throws {
+      let words = ["env", "CNI_COMMAND=\(command)", "CNI_CONTAINERID=c1", "CNI_NETNS=/run/netns/\(name)", "CNI_IFNAME=eth0"]
+      try await inNode.run(words + ["CNI_PATH=/usr/lib/cni", "/usr/lib/cni/portmap"], input: Self.arguments)
+    }
+    func ruleset() async throws -> String { try await inNode.run("nft", "list", "ruleset").trimmed }
+    try await inNode.run("ip", "link", "set", "lo", "up")
+    try await portmap("ADD")
+    #expect(try await ruleset().contains("8089"))
+    await HostPortChains.remove(inNode)
+    #expect(try await ruleset().contains("8089"), "a pod still has its port")
+    try await portmap("DEL")
+    #expect(try await ruleset().contains("CNI-HOSTPORT-DNAT"))
+    try await inNode.run("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "7", "-j", "ACCEPT")
+    await HostPortChains.remove(inNode)
+    let left = try await ruleset()
+    #expect(!left.contains("CNI-") && left.contains("dport 7"), "\(left)")
+    try await inNode.run("iptables", "-t", "nat", "-F", "OUTPUT")
+    try await portmap("ADD")
+    try await portmap("DEL")
+    await HostPortChains.remove(inNode)
+    #expect(try await ruleset() == "")
+    try await host.run("ip", "netns", "delete", name)
+  }
+}
+
 @Suite("API forwarder")
 struct APIForwarderTests {
   private let group = MultiThreadedEventLoopGroup.singleton

@@ -152,6 +152,40 @@ struct ServiceProxyTests {
     }
   }
 
+  @Test("an endpoint that comes or goes is elements only: no chain, map or rule is made anew, and other services' stay as they are")
+  func elementsOnly() async throws {
+    try await TestNode.with("el") { node in
+      let proxy = try await proxy(node)
+      for i in 0..<50 {
+        await proxy.setService(key("o\(i)"), ServiceFacts(clusterIPs: [try ip("10.96.1.\(i + 1)")], ports: [.init(port: 80)]))
+        await proxy.setSlice(key("o\(i)-1"), try slice(["10.244.0.9"], service: "o\(i)"))
+      }
+      try await expose(proxy, [TestNode.pods[0]], nodePort: 30080)
+      // Handles are given once: what is made anew has another.
+      func skeleton() async throws -> String { try await node.inNode.run("nft", "-a", "-t", "list", "table", "ip", "gantry-test") }
+      func elements() async throws -> Set<Substring> {
+        var found: Set<Substring> = []
+        for map in ["fronts", "nodeports", "f0", "f1", "n0", "n1"] {
+          let text = try await node.inNode.run("nft", "list", "map", "ip", "gantry-test", map)
+          let inside = text.drop { $0 != "=" }.split(whereSeparator: { ",{}\n".contains($0) })
+          found.formUnion(inside.map { "\(map) \($0.filter { $0 != "\t" && $0 != " " && $0 != "=" })" }.filter { $0.contains(":") })
+        }
+        return found
+      }
+      let before = (try await skeleton(), try await elements(), await proxy.transactions)
+      try await expose(proxy, TestNode.pods, nodePort: 30080)
+      let after = (try await skeleton(), try await elements(), await proxy.transactions)
+      #expect(after.0 == before.0)
+      #expect(after.2 == before.2 + 1)
+      #expect(
+        after.1.subtracting(before.1).count == 4, "front, slot and the same of the node port: \(after.1.subtracting(before.1))")
+      #expect(before.1.subtracting(after.1).count == 2, "the fronts' old counts: \(before.1.subtracting(after.1))")
+      try await expose(proxy, [TestNode.pods[0]], nodePort: 30080)
+      let (skeletonAgain, elementsAgain) = (try await skeleton(), try await elements())
+      #expect(skeletonAgain == before.0 && elementsAgain == before.1)
+    }
+  }
+
   @Test("more endpoints than there are slot chains: the chains grow")
   func growth() async throws {
     try await TestNode.with("gr") { node in

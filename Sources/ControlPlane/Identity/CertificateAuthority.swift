@@ -93,7 +93,7 @@ package struct CertificateAuthority: Sendable {
   ///   - lifetime: seconds.
   package func server(_ commonName: String, names: [String], lifetime: TimeInterval = 365 * 86400) throws -> Pair {
     let alternatives = names.map { name -> GeneralName in
-      if let bytes = AddressText.bytes(name) { return .ipAddress(ASN1OctetString(contentBytes: bytes[...])) }
+      if let bytes = IPAddress(name)?.bytes { return .ipAddress(ASN1OctetString(contentBytes: bytes[...])) }
       return .dnsName(name)
     }
     return try issue(

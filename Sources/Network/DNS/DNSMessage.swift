@@ -39,6 +39,13 @@ package struct DNSMessage {
     /// Seconds.
     package var timeToLive: UInt32
     package var data: Data
+
+    package init(name: String, type: RecordType, timeToLive: UInt32, data: Data) {
+      self.name = name
+      self.type = type
+      self.timeToLive = timeToLive
+      self.data = data
+    }
   }
 
   package var id: UInt16 = 0
@@ -77,6 +84,53 @@ package struct DNSMessage {
         udpSize = min(4096, max(512, Int(recordClass)))
       }
     }
+  }
+
+  /// The code and those answers of a response that a client of the cluster can be handed on: addresses and the aliases before them.
+  package static func answers(in bytes: [UInt8]) throws(Malformed) -> (code: UInt8, records: [Record]) {
+    var reader = Reader(bytes: bytes)
+    _ = try reader.uint16()
+    let flags = try reader.uint16()
+    let questions = try reader.uint16()
+    let count = try reader.uint16()
+    try reader.skip(4)
+    guard flags & 0x8000 != 0, questions <= 1 else { throw Malformed() }
+    if questions == 1 {
+      _ = try reader.name()
+      try reader.skip(4)
+    }
+    var records: [Record] = []
+    for _ in 0..<min(count, 256) {
+      let name = try reader.name()
+      let type = try reader.uint16()
+      let recordClass = try reader.uint16()
+      let timeToLive = UInt32(try reader.uint16()) << 16 | UInt32(try reader.uint16())
+      let length = Int(try reader.uint16())
+      let end = reader.offset + length
+      guard end <= bytes.count else { throw Malformed() }
+      switch (recordClass, RecordType(rawValue: type), length) {
+      case (1, .a, 4), (1, .aaaa, 16):
+        let address = Array(bytes[reader.offset..<end])
+        records.append(Record(name: name, type: length == 4 ? .a : .aaaa, timeToLive: timeToLive, data: .address(address)))
+      case (1, .cname, _):
+        records.append(Record(name: name, type: .cname, timeToLive: timeToLive, data: .name(try reader.name())))
+      default: break
+      }
+      reader.offset = end
+    }
+    return (UInt8(truncatingIfNeeded: flags & 15), records)
+  }
+
+  /// A query as a resolver sends it.
+  package static func query(_ question: Question, id: UInt16) -> [UInt8] {
+    var message = DNSMessage(id: id, question: question)
+    message.recursionDesired = true
+    return DNSResponse(isAuthoritative: false).encode(for: message, flags: 0x0100)
+  }
+
+  private init(id: UInt16, question: Question) {
+    self.id = id
+    self.question = question
   }
 
   private struct Reader {
@@ -135,6 +189,8 @@ package struct DNSResponse {
   package var answers: [DNSMessage.Record] = []
   package var authority: [DNSMessage.Record] = []
   package var additional: [DNSMessage.Record] = []
+  /// The answers end with an alias to a name that is not the zone's: what an upstream says of it completes them.
+  package var continuation: DNSMessage.Question?
 
   package init(
     code: DNSMessage.ResponseCode = .noError, isAuthoritative: Bool = true, answers: [DNSMessage.Record] = [],
@@ -144,6 +200,15 @@ package struct DNSResponse {
     self.isAuthoritative = isAuthoritative
     self.answers = answers
     self.authority = authority
+  }
+
+  /// Several addresses in another order for every asker, so that clients that take the first spread over all.
+  package mutating func rotate(by amount: Int) {
+    let first = answers.firstIndex { if case .address = $0.data { true } else { false } } ?? answers.count
+    let addresses = answers[first...]
+    guard addresses.count > 1, addresses.allSatisfy({ $0.name == addresses.first?.name }) else { return }
+    let start = first + amount % addresses.count
+    answers = Array(answers[..<first] + answers[start...] + answers[first..<start])
   }
 
   /// - Parameter limit: bytes; records that do not fit are left out and the truncation flag is set.
@@ -160,12 +225,16 @@ package struct DNSResponse {
   }
 
   private func encode(for query: DNSMessage, truncated: Bool) -> [UInt8] {
-    var writer = Writer()
-    writer.uint16(query.id)
     var flags: UInt16 = 0x8080 | UInt16(query.operation & 15) << 11 | UInt16(code.rawValue)
     if isAuthoritative { flags |= 0x0400 }
     if truncated { flags |= 0x0200 }
     if query.recursionDesired { flags |= 0x0100 }
+    return encode(for: query, flags: flags)
+  }
+
+  fileprivate func encode(for query: DNSMessage, flags: UInt16) -> [UInt8] {
+    var writer = Writer()
+    writer.uint16(query.id)
     writer.uint16(flags)
     writer.uint16(query.question == nil ? 0 : 1)
     writer.uint16(UInt16(clamping: answers.count))

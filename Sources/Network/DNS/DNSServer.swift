@@ -81,7 +81,10 @@ package final class DNSServer: Sendable {
 /// What is to be done with one query: answer now, or ask an upstream.
 enum DNSAction {
   case answer([UInt8])
-  case forward
+  /// - Parameters:
+  ///   - query: what the upstream is asked.
+  ///   - finish: what is sent back; its parameter is the upstream's answer, nil where none came.
+  case forward(query: [UInt8], finish: @Sendable ([UInt8]?) -> [UInt8])
   case ignore
 
   init(_ bytes: [UInt8], zone: DNSZoneStore, limit: (DNSMessage) -> Int) {
@@ -93,27 +96,37 @@ enum DNSAction {
       self = .ignore
       return
     }
+    let limit = limit(query)
     guard query.operation == 0 else {
-      self = .answer(DNSResponse(code: .notImplemented, isAuthoritative: false).encode(for: query, limit: limit(query)))
+      self = .answer(DNSResponse(code: .notImplemented, isAuthoritative: false).encode(for: query, limit: limit))
       return
     }
     guard let question = query.question, question.recordClass == 1 || question.recordClass == 255 else {
       self = .answer(
-        DNSResponse(code: query.question == nil ? .formatError : .refused, isAuthoritative: false).encode(
-          for: query, limit: limit(query)))
+        DNSResponse(code: query.question == nil ? .formatError : .refused, isAuthoritative: false).encode(for: query, limit: limit))
       return
     }
-    guard let response = zone.answer(question) else {
-      self = .forward
+    guard var response = zone.answer(question) else {
+      self = .forward(query: bytes) {
+        $0 ?? DNSResponse(code: .serverFailure, isAuthoritative: false).encode(for: query, limit: 512)
+      }
       return
     }
-    self = .answer(response.encode(for: query, limit: limit(query)))
-  }
-
-  /// What the asker gets where no upstream answers.
-  static func failure(_ bytes: [UInt8]) -> [UInt8] {
-    guard let query = try? DNSMessage(bytes) else { return [] }
-    return DNSResponse(code: .serverFailure, isAuthoritative: false).encode(for: query, limit: 512)
+    guard let continuation = response.continuation else {
+      response.rotate(by: Int(query.id))
+      self = .answer(response.encode(for: query, limit: limit))
+      return
+    }
+    self = .forward(query: DNSMessage.query(continuation, id: query.id)) { [response] answer in
+      var response = response
+      if let answer, let rest = try? DNSMessage.answers(in: answer) {
+        response.answers += rest.records
+        response.code = DNSMessage.ResponseCode(rawValue: rest.code) ?? .serverFailure
+      } else {
+        response.code = .serverFailure
+      }
+      return response.encode(for: query, limit: limit)
+    }
   }
 }
 
@@ -135,11 +148,11 @@ private final class DatagramHandler: ChannelInboundHandler {
     switch DNSAction(bytes, zone: zone, limit: \.udpSize) {
     case .ignore: break
     case .answer(let answer): send(answer, to: envelope.remoteAddress, on: context.channel)
-    case .forward:
+    case .forward(let query, let finish):
       let channel = context.channel
       let sender = envelope.remoteAddress
-      forwarder.ask(bytes, overTCP: false, on: context.eventLoop).whenComplete { result in
-        let answer = (try? result.get()) ?? DNSAction.failure(bytes)
+      forwarder.ask(query, overTCP: false, on: context.eventLoop).whenComplete { result in
+        let answer = finish(try? result.get())
         channel.writeAndFlush(AddressedEnvelope(remoteAddress: sender, data: ByteBuffer(bytes: answer)), promise: nil)
       }
     }
@@ -194,10 +207,10 @@ private final class StreamHandler: ChannelInboundHandler {
     switch DNSAction(bytes, zone: zone, limit: { _ in Int(UInt16.max) }) {
     case .ignore: context.close(promise: nil)
     case .answer(let answer): context.writeAndFlush(wrapOutboundOut(DNSFrameDecoder.frame(answer)), promise: nil)
-    case .forward:
+    case .forward(let query, let finish):
       let channel = context.channel
-      forwarder.ask(bytes, overTCP: true, on: context.eventLoop).whenComplete { result in
-        channel.writeAndFlush(DNSFrameDecoder.frame((try? result.get()) ?? DNSAction.failure(bytes)), promise: nil)
+      forwarder.ask(query, overTCP: true, on: context.eventLoop).whenComplete { result in
+        channel.writeAndFlush(DNSFrameDecoder.frame(finish(try? result.get())), promise: nil)
       }
     }
   }

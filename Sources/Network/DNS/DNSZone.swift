@@ -1,4 +1,4 @@
-import Glibc
+import Wire
 
 /// The names of a cluster as a plain value: services and endpoints in, answers out.
 ///
@@ -88,7 +88,7 @@ package struct DNSZone: Sendable {
     let key = ServiceName(namespace: service.namespace, name: service.name)
     services[key] = service
     namespaces[service.namespace, default: 0] += 1
-    for address in service.clusterIPs.compactMap(addressBytes) { owners[address, default: []].insert(key) }
+    for address in service.clusterIPs.compactMap({ IPAddress($0)?.bytes }) { owners[address, default: []].insert(key) }
     serial &+= 1
   }
 
@@ -96,7 +96,7 @@ package struct DNSZone: Sendable {
     let key = ServiceName(namespace: namespace, name: name)
     guard let old = services.removeValue(forKey: key) else { return }
     namespaces[namespace] = namespaces[namespace].flatMap { $0 > 1 ? $0 - 1 : nil }
-    for address in old.clusterIPs.compactMap(addressBytes) { disown(address, key) }
+    for address in old.clusterIPs.compactMap({ IPAddress($0)?.bytes }) { disown(address, key) }
     serial &+= 1
   }
 
@@ -104,7 +104,7 @@ package struct DNSZone: Sendable {
   package mutating func set(_ list: [Endpoint], ofService name: String, namespace: String, slice: String) {
     let key = ServiceName(namespace: namespace, name: name)
     for endpoint in endpoints[key]?[slice] ?? [] {
-      if let address = addressBytes(endpoint.address), !isClusterIP(address, key) { disown(address, key) }
+      if let address = IPAddress(endpoint.address)?.bytes, !isClusterIP(address, key) { disown(address, key) }
     }
     if list.isEmpty {
       endpoints[key]?[slice] = nil
@@ -113,13 +113,13 @@ package struct DNSZone: Sendable {
       endpoints[key, default: [:]][slice] = list
     }
     for endpoint in (endpoints[key] ?? [:]).values.joined() {
-      if let address = addressBytes(endpoint.address) { owners[address, default: []].insert(key) }
+      if let address = IPAddress(endpoint.address)?.bytes { owners[address, default: []].insert(key) }
     }
     serial &+= 1
   }
 
   private func isClusterIP(_ address: [UInt8], _ key: ServiceName) -> Bool {
-    services[key]?.clusterIPs.contains { addressBytes($0) == address } ?? false
+    services[key]?.clusterIPs.contains { IPAddress($0)?.bytes == address } ?? false
   }
 
   private mutating func disown(_ address: [UInt8], _ key: ServiceName) {
@@ -160,7 +160,9 @@ package struct DNSZone: Sendable {
     let prefix = labels.dropLast(2)
     if let externalName = service.externalName {
       guard prefix.isEmpty else { return missing() }
-      return found(question, [record(question, .cname, .name(externalName))] + chase(externalName, question, hops))
+      var response = found(question, [record(question, .cname, .name(externalName))])
+      chase(externalName, question, hops, &response)
+      return response
     }
     let targets = targets(of: service, key)
     switch prefix.count {
@@ -177,24 +179,29 @@ package struct DNSZone: Sendable {
     }
   }
 
-  /// What an alias leads to, where the cluster itself knows: stub resolvers do not ask a second time. Eight aliases in a row at most.
-  private func chase(_ name: String, _ question: DNSMessage.Question, _ hops: Int) -> [DNSMessage.Record] {
+  /// What an alias leads to: stub resolvers do not ask a second time. Eight aliases in a row at most.
+  private func chase(_ name: String, _ question: DNSMessage.Question, _ hops: Int, _ response: inout DNSResponse) {
     guard hops < 8, question.type == DNSMessage.RecordType.a.rawValue || question.type == DNSMessage.RecordType.aaaa.rawValue else {
-      return []
+      return
     }
-    let target = name.hasSuffix(".") ? String(name.dropLast()) : name
-    return answer(.init(name: target, type: question.type), hops: hops + 1)?.answers ?? []
+    let target = DNSMessage.Question(name: name.hasSuffix(".") ? String(name.dropLast()) : name, type: question.type)
+    if let rest = answer(target, hops: hops + 1) {
+      response.answers += rest.answers
+      response.continuation = rest.continuation
+    } else {
+      response.continuation = target
+    }
   }
 
   private func targets(of service: Service, _ key: ServiceName) -> [Target] {
     guard service.clusterIPs.isEmpty else {
       return service.clusterIPs.compactMap { address in
-        addressBytes(address).map { Target(address: $0, host: "", ports: service.ports) }
+        (IPAddress(address)?.bytes).map { Target(address: $0, host: "", ports: service.ports) }
       }
     }
     var seen: Set<[UInt8]> = []
     return (endpoints[key] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value).compactMap { endpoint in
-      guard endpoint.isReady || service.publishesNotReady, let address = addressBytes(endpoint.address),
+      guard endpoint.isReady || service.publishesNotReady, let address = IPAddress(endpoint.address)?.bytes,
         seen.insert(address).inserted
       else {
         return nil
@@ -233,7 +240,7 @@ package struct DNSZone: Sendable {
   /// `1-2-3-4.namespace.pod`: the address that the name itself spells.
   private func pod(_ question: DNSMessage.Question, _ labels: [String]) -> DNSResponse {
     guard labels.count == 2 else { return labels.count < 2 ? found(question, []) : missing() }
-    let address = addressBytes(labels[0].replacing("-", with: ".")) ?? addressBytes(labels[0].replacing("-", with: ":"))
+    let address = (IPAddress(labels[0].replacing("-", with: ".")) ?? IPAddress(labels[0].replacing("-", with: ":")))?.bytes
     return address.map { found(question, addresses(question, [$0])) } ?? missing()
   }
 
@@ -280,15 +287,6 @@ package struct DNSZone: Sendable {
       name: domain, type: .soa, timeToLive: timeToLive,
       data: .authority(primary: "ns.dns.\(domain)", mailbox: "hostmaster.\(domain)", serial: serial, minimum: timeToLive))
   }
-}
-
-/// The address's bytes in network order, or nil where the text is none.
-func addressBytes(_ text: String) -> [UInt8]? {
-  for (family, length) in [(AF_INET, 4), (AF_INET6, 16)] {
-    var bytes = [UInt8](repeating: 0, count: length)
-    if inet_pton(family, text, &bytes) == 1 { return bytes }
-  }
-  return nil
 }
 
 /// `10-1-2-3`: the name of an endpoint that has no hostname.

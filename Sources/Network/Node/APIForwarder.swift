@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
+import Wire
 
 /// Accepts TCP on the `kubernetes` service's address and carries it to a server: TLS passes through untouched, so the server's
 /// certificate must carry the service's address and names.

@@ -1,3 +1,5 @@
+import Wire
+
 /// The interface that carries the addresses a node answers itself: the `kubernetes` service's and cluster DNS's. It also holds the
 /// route of the service range, so that the host reaches services without a default route, and unknown addresses lead nowhere.
 package struct ServiceInterface: Sendable {

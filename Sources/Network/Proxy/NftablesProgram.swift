@@ -1,3 +1,5 @@
+import Wire
+
 /// The text of nftables scripts: the table of one family, and the changes of its elements.
 ///
 /// Chains and maps per slot are shared by all services and grow in powers of two; a service is elements and nothing else.

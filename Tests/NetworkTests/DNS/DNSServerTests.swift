@@ -103,6 +103,7 @@ import Network
         default: bytes += (0..<Int.random(in: 1..<20, using: &random)).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         }
       }
+      _ = try? DNSMessage.answers(in: bytes)
       if let query = try? DNSMessage(bytes), let question = query.question {
         let response = DNSZoneTests.zone().answer(question) ?? DNSResponse(code: .serverFailure)
         #expect(response.encode(for: query, limit: query.udpSize).count <= max(512, query.udpSize))

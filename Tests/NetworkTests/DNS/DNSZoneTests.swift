@@ -71,6 +71,53 @@ import Network
     ])
   func missing(name: String) throws { #expect(try #require(Self.ask(name, .a)).code == .nameError) }
 
+  @Test("an alias to a name of others names what is still to be asked; one to a service ends with its addresses")
+  func aliases() throws {
+    var zone = Self.zone()
+    zone.set(.init(namespace: "default", name: "near", clusterIPs: [], ports: [], externalName: "web.default.svc.cluster.local."))
+    let far = try #require(Self.ask("far.default.svc.cluster.local", .a, zone))
+    #expect(far.continuation == .init(name: "example.org", type: 1))
+    let near = try #require(Self.ask("near.default.svc.cluster.local", .a, zone))
+    #expect(near.continuation == nil && near.answers.map(Self.text) == ["web.default.svc.cluster.local.", "10.96.0.20"])
+    #expect(try #require(Self.ask("far.default.svc.cluster.local", .srv, zone)).continuation == nil)
+  }
+
+  @Test("every asker sees all addresses, each first at some time, and an alias stays before them")
+  func rotation() throws {
+    let response = try #require(Self.ask("pg.db.svc.cluster.local", .a))
+    var firsts: Set<String> = []
+    for id in 0..<4 {
+      var rotated = response
+      rotated.rotate(by: id)
+      #expect(rotated.answers.map(Self.text).sorted() == ["10.42.0.5", "10.42.0.6"])
+      firsts.insert(Self.text(rotated.answers[0]))
+    }
+    #expect(firsts == ["10.42.0.5", "10.42.0.6"])
+    var alias = try #require(Self.ask("far.default.svc.cluster.local", .a))
+    let target = DNSMessage.Record(name: "example.org", type: .a, timeToLive: 5, data: .address([1, 2, 3, 4]))
+    let other = DNSMessage.Record(name: "example.org", type: .a, timeToLive: 5, data: .address([1, 2, 3, 5]))
+    alias.answers += [target, other]
+    alias.rotate(by: 1)
+    #expect(alias.answers.map(Self.text) == ["example.org", "1.2.3.5", "1.2.3.4"])
+  }
+
+  @Test("an upstream's answers are read back as they were written")
+  func upstreamAnswers() throws {
+    let query = try DNSMessage(DNSMessage.query(.init(name: "www.example.org", type: 1), id: 77))
+    #expect(query.id == 77 && !query.isResponse && query.recursionDesired && query.question?.name == "www.example.org")
+    let records: [DNSMessage.Record] = [
+      .init(name: "www.example.org", type: .cname, timeToLive: 60, data: .name("web.example.net")),
+      .init(name: "web.example.net", type: .a, timeToLive: 70_000, data: .address([203, 0, 113, 7])),
+      .init(name: "web.example.net", type: .aaaa, timeToLive: 60, data: .address([UInt8](repeating: 7, count: 16))),
+    ]
+    let text = DNSMessage.Record(name: "web.example.net", type: .txt, timeToLive: 60, data: .text("left out"))
+    let bytes = DNSResponse(isAuthoritative: false, answers: [text] + records).encode(for: query, limit: 512)
+    let read = try DNSMessage.answers(in: bytes)
+    #expect(read.code == 0 && read.records == records)
+    for length in 0..<bytes.count { _ = try? DNSMessage.answers(in: Array(bytes.prefix(length))) }
+    #expect(throws: DNSMessage.Malformed.self) { try DNSMessage.answers(in: DNSMessage.query(.init(name: "a", type: 1), id: 1)) }
+  }
+
   @Test("names of others are forwarded", arguments: ["example.org", "local", "notcluster.local", "9.9.9.9.in-addr.arpa"])
   func foreign(name: String) { #expect(Self.ask(name, .a) == nil) }
 

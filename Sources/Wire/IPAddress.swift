@@ -2,7 +2,7 @@
   import Glibc
 #endif
 
-/// An address of either family. Everything in this room is per family; a table or an allocator never mixes them.
+/// An address of either family. Whoever works with addresses does it per family; a table or an allocator never mixes them.
 package enum IPAddress: Hashable, Sendable, Comparable, CustomStringConvertible {
   case v4(UInt32)
   case v6(UInt64, UInt64)
@@ -22,6 +22,25 @@ package enum IPAddress: Hashable, Sendable, Comparable, CustomStringConvertible 
       self = .v6(UInt64(bigEndian: six.0), UInt64(bigEndian: six.1))
     } else {
       return nil
+    }
+  }
+
+  /// 4 or 16 bytes in network order.
+  package init?(bytes: [UInt8]) {
+    func number(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+    switch bytes.count {
+    case 4: self = .v4(UInt32(truncatingIfNeeded: number(0..<4)))
+    case 16: self = .v6(number(0..<8), number(8..<16))
+    default: return nil
+    }
+  }
+
+  /// In network order.
+  package var bytes: [UInt8] {
+    switch self {
+    case .v4(let bits): (0..<4).map { UInt8(truncatingIfNeeded: bits >> UInt32(24 - 8 * $0)) }
+    case .v6(let high, let low):
+      [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> UInt64(56 - 8 * $0)) } }
     }
   }
 
