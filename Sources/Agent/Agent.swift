@@ -14,19 +14,20 @@ import Wire
 /// into containers (``NodeEndpoint``).
 /// Never: decides where a pod runs, changes an object beyond its status and its final deletion, polls where an event serves.
 package actor Agent: NodeEndpoint {
-  private let configuration: AgentConfiguration
+  let configuration: AgentConfiguration
   private let client: any Client
   private let log: Logger
-  private nonisolated let runtime: ManagedContainerd
+  nonisolated let runtime: ManagedContainerd
   private let node: NodeContext
   private let reporter: NodeReporter
   private let collector: ImageCollector
-  private var pods: [String: PodWorker] = [:]
+  var pods: [String: PodWorker] = [:]
   private var tasks: [Task<Void, Never>] = []
-  private var notReady: String?
+  /// Why there is no container runtime; nil: there is one.
+  private var runtimeFailure: String?
   private var lastNodeStatus: Value = .null
   private var lastNodeWrite = Moment(nanoseconds: 0)
-  private var followers: [String: [LogReader]] = [:]
+  var followers: [String: [LogReader]] = [:]
   private var isSynced = false
 
   /// Brings the runtime up and takes this node's pods into care; pods run when this returns, or soon after.
@@ -72,9 +73,12 @@ package actor Agent: NodeEndpoint {
     self.runtime = runtime
     self.log = log
     reporter = NodeReporter(configuration: configuration, client: client, cri: runtime.cri, log: log)
-    collector = ImageCollector(cri: runtime.cri, directory: configuration.dataDirectory, log: log)
+    collector = ImageCollector(
+      cri: runtime.cri, directory: configuration.dataDirectory, highThreshold: configuration.imageHighThresholdPercent,
+      lowThreshold: configuration.imageLowThresholdPercent, log: log)
     node = NodeContext(
       configuration: configuration, client: client, cri: runtime.cri, sources: PodSources(client: client),
+      feeds: SourceFeeds(client: client),
       events: EventRecorder(client: client, controller: "kubelet", instance: configuration.nodeName),
       images: ImagePuller(runtime.cri),
       log: log, hostResolver: Files.text("/etc/resolv.conf") ?? "", memoryCapacity: NodeReporter.memoryTotal(),
@@ -98,7 +102,7 @@ package actor Agent: NodeEndpoint {
           guard !Task.isCancelled, let self else { return }
           await self.writeNodeStatus(force: false)
           await self.rotateLogs()
-          await self.collector.collect()
+          await self.collectImages()
         }
       })
     tasks.append(
@@ -115,6 +119,8 @@ package actor Agent: NodeEndpoint {
   package func stop() async {
     for task in tasks { task.cancel() }
     tasks = []
+    await node.feeds.stop()
+    for worker in pods.values { await worker.suspend() }
   }
 
   /// Ends all pods of this node and its own containerd, and takes away what they had on this machine.
@@ -122,7 +128,7 @@ package actor Agent: NodeEndpoint {
     await stop()
     await runtime.stopEverything()
     for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    await Cgroups.removeAll(configuration)
+    Cgroups.removeAll(configuration)
   }
 
   /// The same for an agent that does not run any more, from its configuration alone.
@@ -133,18 +139,12 @@ package actor Agent: NodeEndpoint {
     let runtime = ManagedContainerd(configuration, log: log)
     await runtime.stopEverything()
     for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    await Cgroups.removeAll(configuration)
+    Cgroups.removeAll(configuration)
     if purge { PodLogs.removeAll(keeping: [], configuration) }
   }
 
   /// Where the container runtime looks for networks; nil: it does not say.
   package func cniConfDirectory() async -> String? { await runtime.settings().cniConfDirectory }
-
-  /// Says that the node is not ready and why; nil: it is.
-  package func setNotReady(_ reason: String?) async {
-    notReady = reason
-    await writeNodeStatus(force: true)
-  }
 
   // MARK: The node's own object
 
@@ -153,7 +153,7 @@ package actor Agent: NodeEndpoint {
       lastNodeStatus = object.withView { $0["status"].value }
     }
     let now = Moment.now()
-    let status = await reporter.status(previous: lastNodeStatus, notReady: notReady, now: now)
+    let status = await reporter.status(previous: lastNodeStatus, notReady: runtimeFailure, now: now)
     let changed = NodeReporter.fingerprint(status) != NodeReporter.fingerprint(lastNodeStatus)
     guard force || changed || now - lastNodeWrite >= 300 else { return }
     do throws(APIError) {
@@ -177,8 +177,10 @@ package actor Agent: NodeEndpoint {
       case .set(let object):
         let value = object.value
         if let worker = pods[object.uid] {
-          await worker.update(value)
+          await worker.update(value, revision: object.revision)
         } else {
+          // A pod of that name that went unseen has ended with its object.
+          for worker in pods.values where worker.key == object.key { await worker.vanish() }
           await add(value, uid: object.uid)
         }
       case .deleted(let key):
@@ -248,10 +250,21 @@ package actor Agent: NodeEndpoint {
   private func followRuntime() async {
     var failures = 0
     while !Task.isCancelled {
-      let events = runtime.containerd.events()
-      if failures > 0 { await relist() }
+      if failures > 0 {
+        if failures > 1 { try? await Task.sleep(for: .milliseconds(100 << min(failures, 7))) }
+        guard await revive() else {
+          failures += 1
+          continue
+        }
+        await relist()
+        // What happened before the new stream was heard shows a moment later.
+        Task {
+          try? await Task.sleep(for: .seconds(1))
+          await relist()
+        }
+      }
       do {
-        for try await event in events {
+        for try await event in runtime.containerd.events() {
           failures = 0
           switch event {
           case .exit(let container, let execID, _):
@@ -265,18 +278,30 @@ package actor Agent: NodeEndpoint {
       } catch {
         log.warning("the runtime's event stream ended", metadata: ["error": "\(error)"])
       }
-      guard !Task.isCancelled else { return }
       failures += 1
-      do {
-        try await runtime.start()
-        if notReady == "container runtime is down" { await setNotReady(nil) }
-      } catch {
-        log.error("container runtime", metadata: ["error": "\(error)"])
-        await setNotReady("container runtime is down")
-      }
-      try? await Task.sleep(for: .milliseconds(100 << min(failures, 7)))
     }
   }
+
+  /// Sees to it that the runtime answers, and that the node says whether it does.
+  private func revive() async -> Bool {
+    do {
+      try await runtime.start()
+      if runtimeFailure != nil {
+        runtimeFailure = nil
+        await writeNodeStatus(force: true)
+      }
+      return true
+    } catch {
+      log.error("container runtime", metadata: ["error": "\(error)"])
+      let wasUp = runtimeFailure == nil
+      runtimeFailure = "container runtime is down: \(error)"
+      if wasUp { await writeNodeStatus(force: true) }
+      return false
+    }
+  }
+
+  /// Takes unused images away where the disk is nearly full.
+  package func collectImages() async { await collector.collect() }
 
   /// Compares with the runtime; missed events end here.
   private func relist() async {
@@ -288,7 +313,8 @@ package actor Agent: NodeEndpoint {
     for worker in pods.values { await worker.relist(runningContainers: running, readySandboxes: ready) }
   }
 
-  private func rotateLogs() async {
+  /// Gives each container whose log has grown beyond its limit a new file; old ones are numbered, the oldest goes.
+  package func rotateLogs() async {
     for worker in pods.values {
       let plan = await worker.plan
       for container in plan.containers {
@@ -307,123 +333,5 @@ package actor Agent: NodeEndpoint {
         }
       }
     }
-  }
-
-  // MARK: Streams
-
-  package func connect(
-    pod: ObjectKey, uid: String, subresource: String, query: [(name: String, value: String)]
-  ) async throws(APIError) -> any ByteStream {
-    var found: PodWorker?
-    for worker in pods.values where worker.key == pod && (uid.isEmpty || worker.uid == uid) { found = worker }
-    guard let worker = found else {
-      throw APIError(.notFound, "pod \"\(pod.name)\" is not on node \(configuration.nodeName)")
-    }
-    func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
-    func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
-    let plan = await worker.plan
-    if subresource == "portforward" {
-      guard let sandbox = await worker.sandboxID else { throw APIError.badRequest("pod \(pod.name) is not running") }
-      let ports = query.filter { $0.name == "ports" || $0.name == "port" }.flatMap { $0.value.split(separator: ",") }.compactMap {
-        Int($0)
-      }
-      let pipe = FramePipe()
-      let forward = PortForward(cri: runtime.cri, sandboxID: sandbox, isHostNetwork: plan.isHostNetwork, ports: ports)
-      Task { await forward.run(pipe) }
-      return pipe
-    }
-    let main = plan.containers.filter { !$0.isInit }
-    let annotated = plan.object["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].string
-    let name = option("container").flatMap { $0.isEmpty ? nil : $0 } ?? annotated ?? main.first?.name ?? ""
-    guard plan.containers.contains(where: { $0.name == name }) else {
-      throw APIError.badRequest("container \(name) is not valid for pod \(pod.name)")
-    }
-    switch subresource {
-    case "log": return try await logs(worker, plan, name, query)
-    case "exec":
-      guard let state = await worker.state(name), case .running(let running) = state.state else {
-        throw APIError(.internalError, "container not found (\"\(name)\")")
-      }
-      let session = ExecSession(
-        containerd: runtime.containerd, cri: runtime.cri, containerID: running.id,
-        options: .init(
-          command: query.filter { $0.name == "command" }.map(\.value), hasInput: flag("stdin"), hasOutput: flag("stdout"),
-          hasError: flag("stderr"), isTerminal: flag("tty")), directory: "\(configuration.dataDirectory)/exec")
-      let pipe = FramePipe()
-      Task { await session.run(pipe) }
-      return pipe
-    case "attach":
-      guard let state = await worker.state(name), case .running(let running) = state.state else {
-        throw APIError(.internalError, "container not found (\"\(name)\")")
-      }
-      return try await AttachSession.open(
-        cri: runtime.cri, containerID: running.id, hasInput: flag("stdin"), hasOutput: flag("stdout"), hasError: flag("stderr"),
-        isTerminal: flag("tty"))
-    default: throw APIError(.notFound, "a node has no \(subresource) for pods")
-    }
-  }
-
-  private func logs(
-    _ worker: PodWorker, _ plan: PodPlan, _ name: String, _ query: [(name: String, value: String)]
-  ) async throws(APIError) -> any ByteStream {
-    func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
-    func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
-    guard let container = await worker.state(name), let attempt = await worker.attempt(name) else {
-      throw APIError.badRequest("container \(name) is not valid for pod \(plan.key.name)")
-    }
-    var number = attempt
-    let isPrevious = flag("previous")
-    if isPrevious {
-      guard let last = container.last else {
-        throw APIError.badRequest(
-          "previous terminated container \"\(name)\" in pod \"\(plan.key.name)\" not found")
-      }
-      _ = last
-      if case .waiting = container.state { number = attempt } else { number = attempt - 1 }
-    } else {
-      switch container.state {
-      case .waiting(let reason, let message), .starting(let reason, let message):
-        if container.last == nil {
-          let why =
-            switch reason {
-            case "ContainerCreating", "PodInitializing": reason
-            case "ErrImagePull", "ImagePullBackOff": "trying and failing to pull image"
-            default: message.isEmpty ? reason : message
-            }
-          throw APIError.badRequest("container \"\(name)\" in pod \"\(plan.key.name)\" is waiting to start: \(why)")
-        }
-        if case .starting = container.state { number = attempt - 1 }
-      default: break
-      }
-    }
-    var options = LogFile.Options()
-    options.follow = flag("follow") && !isPrevious
-    options.tailLines = option("tailLines").flatMap { Int($0) }
-    options.limitBytes = option("limitBytes").flatMap { Int($0) }
-    options.timestamps = flag("timestamps")
-    options.stream = option("stream").flatMap { $0 == "All" ? nil : $0 }
-    if let seconds = option("sinceSeconds").flatMap({ Int64($0) }) {
-      options.sinceNanoseconds = Moment.now().nanoseconds - seconds * 1_000_000_000
-    } else if let time = option("sinceTime") {
-      options.sinceNanoseconds = LogFile.nanoseconds(Array(time.utf8)[...])
-    }
-    let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(name)/\(max(0, number)).log"
-    let pipe = FramePipe()
-    let id = container.runningID
-    let reader = LogReader(path: path, options: options, pipe: pipe) { [weak worker] in
-      guard let id, let worker else { return false }
-      return await worker.state(name)?.runningID == id
-    }
-    if options.follow, let id {
-      followers[id, default: []].append(reader)
-      pipe.onClose { [weak self] in Task { await self?.unfollow(id, reader) } }
-    }
-    do throws(AgentFailure) { try reader.start() } catch { throw APIError(.internalError, error.description) }
-    return pipe
-  }
-
-  private func unfollow(_ id: String, _ reader: LogReader) {
-    followers[id]?.removeAll { $0 === reader }
-    if followers[id]?.isEmpty == true { followers[id] = nil }
   }
 }

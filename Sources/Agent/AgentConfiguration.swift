@@ -46,9 +46,10 @@ package struct AgentConfiguration: Sendable {
   /// Rotation of container logs.
   package var containerLogMaximumBytes: Int64 = 10 << 20
   package var containerLogMaximumFiles = 5
+  /// Unused images go when the disk is fuller than the first, until it is no fuller than the second.
+  package var imageHighThresholdPercent: Int64 = 85
+  package var imageLowThresholdPercent: Int64 = 80
   package var version = "v1.34.0"
-  /// Host and port of the API as pods see it, for the environment of services where the `kubernetes` service is not known yet.
-  package var onlyHostNetwork = false
 
   /// - Parameter dataDirectory: `/var/lib/gantry` is the default instance: its pods and logs are where CSI drivers and log collectors look.
   package init(nodeName: String, nodeAddress: String, dataDirectory: String) {

@@ -23,9 +23,13 @@ struct AgentIntegrationTests {
   static func run(_ words: String...) async throws -> String { try await Command().run(words) }
 
   /// A world that takes itself away.
-  static func withAgent(_ body: (Agent, MemoryClient, AgentConfiguration) async throws -> Void) async throws {
+  static func withAgent(
+    _ change: (inout AgentConfiguration) -> Void = { _ in },
+    _ body: (Agent, MemoryClient, AgentConfiguration) async throws -> Void
+  ) async throws {
     let directory = "/tmp/gantry-agent-test-\(getpid())"
     var configuration = AgentConfiguration(nodeName: "test", nodeAddress: "127.0.0.1", dataDirectory: directory)
+    change(&configuration)
     configuration.cniConfDirectory = "\(directory)/cni"
     mkdir(directory, 0o755)
     mkdir(configuration.cniConfDirectory, 0o755)
@@ -140,6 +144,16 @@ struct AgentIntegrationTests {
       #expect(output[2] == "err\n")
       #expect(try Value(json: output[3] ?? "")["details"]["causes"][0]["message"].string == "3")
 
+      // More than may wait on the way.
+      let sizeText = try await Self.run("sh", "-c", "stat -c %s $(command -v busybox)")
+      let size = try #require(Int(sizeText.filter(\.isNumber)))
+      let counted = try await agent.connect(
+        pod: key, uid: "", subresource: "exec",
+        query: [("command", "cat")] + [String](repeating: "/bin/busybox", count: 4).map { ("command", $0) } + [("stdout", "true")])
+      var bytes = 0
+      for try await frame in counted.frames where frame.channel == 1 { bytes += frame.bytes.count }
+      #expect(bytes == size * 4)
+
       // A deletion as the API tells it: a timestamp first, the object goes when the node says so.
       var deleting = try #require(client.value(.pods, key))
       deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z"
@@ -166,6 +180,107 @@ struct AgentIntegrationTests {
       #expect(await client.wait(.pods, job) { $0?["status"]["phase"].string == "Succeeded" } != nil)
       let finished = try await agent.connect(pod: job, uid: "", subresource: "log", query: [])
       #expect(try await Self.collect(finished)[0] == "done\n")
+    }
+  }
+
+  private static func frame(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+  @Test(
+    "a log that has grown gets a new file, whoever follows it misses no line, and only so many files are kept",
+    .enabled(if: reasonToSkip == nil, "needs root, containerd, runc, CNI plugins, busybox"))
+  func logRotation() async throws {
+    try await Self.withAgent {
+      $0.containerLogMaximumBytes = 1000
+      $0.containerLogMaximumFiles = 3
+    } _: { agent, client, configuration in
+      let key = ObjectKey(namespace: "default", name: "talker")
+      // Each line that it is sent comes back a hundred times.
+      client.put(
+        .pods,
+        Self.pod("talker", "while read w; do i=0; while [ $i -lt 100 ]; do echo $w $i; i=$((i+1)); done; done; sleep 1000") { pod in
+          var container = pod["spec"]["containers"][0]
+          container["stdin"] = true
+          pod["spec"]["containers"] = [container]
+        })
+      _ = try #require(await client.wait(.pods, key) { $0?["status"]["phase"].string == "Running" })
+      let input = try await agent.connect(
+        pod: key, uid: "", subresource: "attach", query: [("stdin", "true"), ("stdout", "true"), ("stderr", "true")])
+      let log = try await agent.connect(pod: key, uid: "", subresource: "log", query: [("follow", "true")])
+      var frames = log.frames.makeAsyncIterator()
+      var seen = ""
+      let directory = "\(configuration.podLogDirectory)/default_talker_uid-talker/main"
+      for word in ["a", "b", "c", "d"] {
+        try await input.send(StreamFrame(channel: 0, bytes: Array("\(word)\n".utf8)))
+        while !seen.hasSuffix("\(word) 99\n"), let frame = try await frames.next() { seen += Self.frame(frame.bytes) }
+        await agent.rotateLogs()
+      }
+      let expected = ["a", "b", "c", "d"].map { word in (0..<100).map { "\(word) \($0)\n" }.joined() }.joined()
+      #expect(seen == expected)
+      #expect(try await Self.run("ls", directory).split(separator: "\n").sorted() == ["0.log", "0.log.1", "0.log.2"])
+      #expect(try await Self.run("sh", "-c", "head -1 \(directory)/0.log.1").hasSuffix("F d 0\n"))
+    }
+  }
+
+  @Test(
+    "on a full disk unused images go; what runs, and the sandbox's own, stays",
+    .enabled(if: reasonToSkip == nil, "needs root, containerd, runc, CNI plugins, busybox"))
+  func imagesAreCollected() async throws {
+    try await Self.withAgent {
+      $0.imageHighThresholdPercent = 0
+      $0.imageLowThresholdPercent = 0
+    } _: { agent, client, configuration in
+      let root = "\(configuration.dataDirectory)/image"
+      let other = """
+        set -e; cd \(root); mkdir other; echo other > other/file; tar -C other -cf layer.tar .
+        d=$(sha256sum layer.tar | cut -d' ' -f1)
+        printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' $d > config.json
+        sed -i s,test/busybox:1,test/unused:1, manifest.json; tar -cf other.tar config.json layer.tar manifest.json
+        ctr -a \(configuration.dataDirectory)/containerd/containerd.sock -n k8s.io images import other.tar
+        """
+      _ = try await Self.run("sh", "-c", other)
+      let key = ObjectKey(namespace: "default", name: "user")
+      client.put(.pods, Self.pod("user", "sleep 1000"))
+      _ = try #require(await client.wait(.pods, key) { $0?["status"]["phase"].string == "Running" })
+      func images() async throws -> [String] {
+        let words = [
+          "ctr", "-a", "\(configuration.dataDirectory)/containerd/containerd.sock", "-n", "k8s.io", "images", "ls", "-q",
+        ]
+        return try await Command().run(words).split(separator: "\n").map(String.init).filter { !$0.hasPrefix("sha256:") }.sorted()
+      }
+      // The runtime's own list follows an import a moment later.
+      for _ in 0..<50 where try await images().count < 3 { try await Task.sleep(for: .milliseconds(20)) }
+      for _ in 0..<50 where try await images().contains("docker.io/test/unused:1") {
+        await agent.collectImages()
+        try await Task.sleep(for: .milliseconds(20))
+      }
+      #expect(try await images() == ["docker.io/test/busybox:1", "registry.gantry.internal/pause:1"])
+    }
+  }
+
+  @Test(
+    "another agent goes on where the first left off: what runs, restart counts, back-off and addresses",
+    .enabled(if: reasonToSkip == nil, "needs root, containerd, runc, CNI plugins, busybox"))
+  func takesOver() async throws {
+    try await Self.withAgent { agent, client, configuration in
+      let (runs, crashes) = (ObjectKey(namespace: "default", name: "runs"), ObjectKey(namespace: "default", name: "crashes"))
+      client.put(.pods, Self.pod("runs", "sleep 1000"))
+      client.put(.pods, Self.pod("crashes", "exit 1"))
+      @Sendable func container(_ pod: Value?) -> Value { pod?["status"]["containerStatuses"][0] ?? .null }
+      _ = try #require(await client.wait(.pods, runs) { container($0)["state"]["running"].object != nil })
+      _ = try #require(
+        await client.wait(.pods, crashes) { container($0)["state"]["waiting"]["reason"].string == "CrashLoopBackOff" })
+      let before = try #require(client.value(.pods, runs))
+      await agent.stop()
+      let second = try await Agent.start(configuration, client: client)
+      // Its back-off is 10 s still, not forgotten: so the second restart, which the second agent does, leads to 20 s.
+      let crashed = try #require(
+        await client.wait(.pods, crashes) { container($0)["state"]["waiting"]["message"].string?.contains("back-off 20s") == true },
+        "\(client.value(.pods, crashes)?["status"].json ?? "")")
+      #expect(container(crashed)["restartCount"].int == 2)
+      let after = try #require(client.value(.pods, runs))
+      for field in ["containerID", "restartCount", "state"] { #expect(container(after)[field] == container(before)[field]) }
+      for field in ["podIP", "startTime", "conditions"] { #expect(after["status"][field] == before["status"][field]) }
+      await second.stop()
     }
   }
 }

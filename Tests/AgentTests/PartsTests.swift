@@ -25,4 +25,55 @@ struct PartsTests {
     let plan = PodPlan(["metadata": ["name": "p"], "spec": ["containers": [["name": "c", "resources": resources]]]])
     #expect(plan.qosClass == expected)
   }
+
+  /// The pod's files in both hierarchies, from the resources of its containers.
+  @Test(
+    "cgroups of version 1 and 2",
+    arguments: [
+      ([["limits": ["cpu": "500m", "memory": "64Mi"]]], "podu", ("512", "20", "50000"), "67108864"),
+      (
+        [["requests": ["cpu": "250m"], "limits": ["memory": "1Mi"]], ["requests": ["cpu": "250m"]]], "burstable/podu",
+        ("512", "20", nil), nil
+      ),
+      (
+        [["requests": ["cpu": "100m"], "limits": ["cpu": "1"]], ["limits": ["cpu": "500m"]]], "burstable/podu",
+        ("614", "24", "150000"), nil
+      ),
+      ([["limits": ["cpu": "1m", "memory": "1Ki"]]], "podu", ("2", "1", "1000"), "1024"),
+      ([["requests": ["cpu": "1000"]]], "burstable/podu", ("262144", "10000", nil), nil),
+      ([.emptyObject], "besteffort/podu", ("2", "1", nil), nil),
+    ] as [([Value], String, (String, String, String?), String?)])
+  func cgroups(resources: [Value], path: String, cpu: (shares: String, weight: String, quota: String?), memory: String?) {
+    let containers = resources.enumerated().map { i, resources -> Value in ["name": .string("c\(i)"), "resources": resources] }
+    let plan = PodPlan(["metadata": ["name": "p", "uid": "u"], "spec": ["containers": .array(containers)]])
+    var configuration = AgentConfiguration(nodeName: "n", nodeAddress: "1.1.1.1", dataDirectory: "/d")
+    configuration.cgroupRoot = "/kubepods"
+    func setting(_ file: String, _ text: String?) -> [Cgroups.Setting] { text.map { [.init(file: file, text: $0)] } ?? [] }
+    let isBestEffort = path.hasPrefix("besteffort")
+    #expect(
+      Cgroups.settings(plan, configuration, .split)
+        == setting("cpu/kubepods/\(path)/cpu.shares", cpu.shares) + setting("cpu/kubepods/\(path)/cpu.cfs_quota_us", cpu.quota)
+        + setting("memory/kubepods/\(path)/memory.limit_in_bytes", memory)
+        + setting("cpu/kubepods/besteffort/cpu.shares", isBestEffort ? "2" : nil))
+    #expect(
+      Cgroups.settings(plan, configuration, .unified)
+        == setting("kubepods/\(path)/cpu.weight", cpu.weight)
+        + setting("kubepods/\(path)/cpu.max", cpu.quota.map { "\($0) 100000" }) + setting("kubepods/\(path)/memory.max", memory)
+        + setting("kubepods/besteffort/cpu.weight", isBestEffort ? "1" : nil))
+  }
+
+  @Test("a status that somebody overwrote is seen; what others added and how empty things are written is not")
+  func overwritten() {
+    let own: Value = [
+      "phase": "Running", "message": .null, "conditions": [["type": "Ready", "status": "True"]], "lastState": .emptyObject,
+    ]
+    #expect(PodMachine.shows(own, in: own))
+    #expect(
+      PodMachine.shows(own, in: ["phase": "Running", "conditions": [["status": "True", "type": "Ready"]], "resize": "Proposed"]))
+    for other: Value in [
+      ["phase": "Bogus", "conditions": [["type": "Ready", "status": "True"]]], ["phase": "Running"],
+      ["phase": "Running", "conditions": [["type": "Ready", "status": "True"], ["type": "Other", "status": "True"]]],
+      ["phase": "Running", "message": "what", "conditions": [["type": "Ready", "status": "True"]]],
+    ] { #expect(!PodMachine.shows(own, in: other), "\(other.json)") }
+  }
 }

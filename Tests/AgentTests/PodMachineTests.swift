@@ -154,6 +154,22 @@ struct PodMachineTests {
     #expect(world.pass(10) == [.start(container: "c", attempt: 0)])
   }
 
+  @Test("what waits for a config map starts when it appears, in a volume or in the environment")
+  func sourcesAppear() {
+    var world = World(Self.spec(["name": "a", "image": "i"]))
+    _ = world.send(.wake)
+    #expect(world.send(.sandboxFailed(reason: "FailedMount", message: "configmap \"c\" not found")) == [])
+    #expect(world.send(.sourcesChanged) == [.createSandbox(attempt: 1)])
+    _ = world.send(.sandboxCreated(id: "s", addresses: ["10.0.0.1"]))
+    #expect(
+      world.send(.startFailed(container: "a", reason: "CreateContainerConfigError", message: "configmap \"c\" not found")) == [])
+    #expect(world.pass(1) == [])
+    #expect(world.send(.sourcesChanged) == [.start(container: "a", attempt: 0)])
+    // Other waits go on.
+    _ = world.send(.startFailed(container: "a", reason: "ErrImagePull", message: "not found"))
+    #expect(world.send(.sourcesChanged) == [])
+  }
+
   @Test("liveness restarts after its threshold with the probe's own grace; readiness only takes the pod out")
   func probes() {
     var world = World(

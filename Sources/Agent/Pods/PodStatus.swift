@@ -80,6 +80,17 @@ extension PodMachine {
     return status
   }
 
+  /// Whether the API's status says all that `status` does; what others have added to it does not matter.
+  package static func shows(_ status: Value, in other: Value) -> Bool {
+    switch (status, other) {
+    case (.object(let members), _): members.members.allSatisfy { shows($0.value, in: other[$0.key]) }
+    case (.array(let items), .array(let others)):
+      items.count == others.count && zip(items, others).allSatisfy { shows($0, in: $1) }
+    case (.array(let items), _): items.isEmpty && other.isNull
+    default: status == other
+    }
+  }
+
   private func isReady(_ container: Container) -> Bool {
     switch container.state {
     case .running(let running): running.isReady && running.isStarted

@@ -9,43 +9,35 @@ import Wire
   import Glibc
 #endif
 
-/// What all pods of a node share.
-struct NodeContext: Sendable {
-  let configuration: AgentConfiguration
-  let client: any Client
-  let cri: CRIClient
-  let sources: PodSources
-  let events: EventRecorder
-  let images: ImagePuller
-  let log: Logger
-  let hostResolver: String
-  let memoryCapacity: Int64
-  let allocatable: [String: Int64]
-  /// Takes a pod's address out of the node's service rules before its containers are told to stop.
-  let drain: @Sendable (String) async -> Void
-}
-
 /// Drives one pod's machine: does its effects, answers with events, wakes it when it asks for it, writes its status.
 ///
 /// No thread and no timer of its own while nothing is due.
 actor PodWorker {
-  private var machine: PodMachine
-  private let node: NodeContext
+  var machine: PodMachine
+  let node: NodeContext
   private let finished: @Sendable (PodWorker) async -> Void
   nonisolated let key: ObjectKey
   nonisolated let uid: String
 
-  private var volumePaths: [String: String] = [:]
+  var volumePaths: [String: String] = [:]
   private var timer: Task<Void, Never>?
-  private var probes: [String: Task<Void, Never>] = [:]
+  private var probes = ProbeRunner()
   private var refresher: Task<Void, Never>?
+  private var isRefreshing = false
+  private var needsRefresh = false
+  /// The status as the agent wrote it last, and at which revision.
   private var written: Value = .null
+  private var writtenRevision: Int64 = 0
+  /// The status that the API showed last, and at which revision.
+  private var shown: (status: Value, revision: Int64) = (.null, 0)
   private var isWriting = false
+  private var writing: Task<Void, Never>?
   private var isFinishing = false
   private var isGoneFromAPI = false
+  private var isSuspended = false
   /// Exits told by the runtime before the machine knew the container.
-  private var earlyExits: Set<String> = []
-  private var containerIDs: [String: String] = [:]
+  var earlyExits: Set<String> = []
+  var containerIDs: [String: String] = [:]
 
   init(_ object: Value, node: NodeContext, finished: @escaping @Sendable (PodWorker) async -> Void) {
     let machine = PodMachine(object, now: .now())
@@ -86,9 +78,15 @@ actor PodWorker {
       case "CONTAINER_RUNNING":
         let hasStartup = machine.plan.containers.first { $0.name == name }?.probes[.startup] != nil
         let hasReadiness = machine.plan.containers.first { $0.name == name }?.probes[.readiness] != nil
-        let before = (machine.plan.object["status"]["containerStatuses"].array ?? []).first { $0["name"].string == name }
+        let shown = machine.plan.object["status"]
+        let before = ((shown["initContainerStatuses"].array ?? []) + (shown["containerStatuses"].array ?? [])).first {
+          $0["name"].string == name && $0["containerID"].string == "containerd://\(id)"
+        }
+        // As it was told: the runtime's own time may be a second beside it.
+        let told = before?["state"]["running"]["startedAt"].string.flatMap { RFC3339.seconds($0) }
         let running = PodMachine.Running(
-          id: id, startedAt: Moment(nanoseconds: status["started_at"].int ?? 0), isStarted: before?["started"].bool ?? !hasStartup,
+          id: id, startedAt: told.map { Moment(seconds: $0) } ?? Moment(nanoseconds: status["started_at"].int ?? 0),
+          isStarted: before?["started"].bool ?? !hasStartup,
           isReady: before?["ready"].bool ?? !(hasStartup || hasReadiness))
         machine.adopt(container: name, attempt: attempt, state: .running(running), image: image, imageID: reference)
       case "CONTAINER_EXITED":
@@ -97,14 +95,22 @@ actor PodWorker {
         _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
       }
     }
-    if let refusal {
-      handle(.fail(reason: refusal.reason, message: refusal.message))
-    } else {
-      handle(.wake)
-    }
+    if let refusal { return handle(.fail(reason: refusal.reason, message: refusal.message)) }
+    handle(.wake)
+    guard !machine.isComplete else { return }
+    let sources = PodSource.named(by: machine.plan.object, namespace: key.namespace)
+    await node.feeds.follow(sources, pod: uid) { [weak self] in await self?.sourcesChanged() }
   }
 
-  func update(_ object: Value) { handle(.specChanged(object)) }
+  /// The pod as the API has it now. A change that is not the agent's own status is also a chance to look at its volumes again.
+  func update(_ object: Value, revision: Int64) {
+    shown = (object["status"], revision)
+    let before = machine.plan.object["metadata"]
+    let after = object["metadata"]
+    handle(.specChanged(object))
+    guard volumes.hasContent, before["labels"] != after["labels"] || before["annotations"] != after["annotations"] else { return }
+    Task { await refreshVolumes() }
+  }
 
   /// The object is gone although the pod may still run: it ends without grace.
   func vanish() {
@@ -113,6 +119,14 @@ actor PodWorker {
     object["metadata"]["deletionTimestamp"] = .string(Moment.now().text)
     object["metadata"]["deletionGracePeriodSeconds"] = .int(min(2, machine.plan.grace))
     handle(.specChanged(object))
+  }
+
+  /// Does nothing more: another agent takes the pod over as it is.
+  func suspend() {
+    isSuspended = true
+    timer?.cancel()
+    refresher?.cancel()
+    probes.stop()
   }
 
   /// - Returns: false where the container is none of this pod's.
@@ -166,7 +180,8 @@ actor PodWorker {
 
   // MARK: The loop
 
-  private func handle(_ event: PodMachine.Event) {
+  func handle(_ event: PodMachine.Event) {
+    guard !isSuspended else { return }
     let effects = machine.handle(event, now: .now())
     for effect in effects { perform(effect) }
     timer?.cancel()
@@ -178,7 +193,10 @@ actor PodWorker {
         if !Task.isCancelled { await self?.handle(.wake) }
       }
     }
-    followProbes()
+    probes.follow(machine, cri: node.cri) { [weak self] outcome in
+      await self?.handle(outcome)
+      return self != nil
+    }
     writeStatus()
   }
 
@@ -193,7 +211,7 @@ actor PodWorker {
     }
   }
 
-  private func tell(_ warning: Bool, _ reason: String, _ message: String, _ container: String?) {
+  func tell(_ warning: Bool, _ reason: String, _ message: String, _ container: String?) {
     let isInit = container.map { name in machine.plan.containers.contains { $0.name == name && $0.isInit } } ?? false
     var about = ObjectReference.pod(key, uid: uid, container: container)
     if isInit, let container { about.fieldPath = "spec.initContainers{\(container)}" }
@@ -202,7 +220,7 @@ actor PodWorker {
 
   // MARK: Sandbox
 
-  private var volumes: Volumes {
+  var volumes: Volumes {
     Volumes(
       plan: machine.plan, configuration: node.configuration, sources: node.sources, hostAddress: node.configuration.nodeAddress,
       allocatable: node.allocatable)
@@ -238,6 +256,7 @@ actor PodWorker {
       Cgroups.apply(plan, node.configuration)
       handle(.sandboxCreated(id: id, addresses: addresses))
       startRefreshing()
+      if needsRefresh { await refreshVolumes() }
       await removeOldSandboxes(keep: id)
     } catch {
       let message = (error as? GRPCError)?.message ?? "\(error)"
@@ -270,278 +289,33 @@ actor PodWorker {
     handle(.sandboxStopped)
   }
 
-  /// Content of volumes follows the API once a minute, as the kubelet's does.
+  /// What the pod is made from has changed, or is there at last.
+  private func sourcesChanged() async {
+    await refreshVolumes()
+    handle(.sourcesChanged)
+  }
+
+  /// One at a time: what comes meanwhile is one more round. Before there is a sandbox, volumes are still being made.
+  private func refreshVolumes() async {
+    needsRefresh = true
+    guard !isRefreshing, case .ready = machine.sandbox else { return }
+    isRefreshing = true
+    while needsRefresh {
+      needsRefresh = false
+      await volumes.refresh(addresses: machine.addresses)
+    }
+    isRefreshing = false
+  }
+
+  /// Tokens are renewed before they end; all else in volumes follows its watch.
   private func startRefreshing() {
     guard refresher == nil, volumes.hasContent else { return }
-    refresher = Task { [weak self] in
+    refresher = Task { [weak self, uid] in
       while !Task.isCancelled {
-        try? await Task.sleep(for: .seconds(60))
+        guard let due = await TokenCache.shared.renewal(pod: uid) else { return }
+        try? await Task.sleep(for: .seconds(max(10, due - Moment.now())))
         guard !Task.isCancelled, let self else { return }
-        await self.volumes.refresh(addresses: self.machine.addresses)
-      }
-    }
-  }
-
-  // MARK: Containers
-
-  private struct StartFailure: Error {
-    var reason: String
-    var message: String
-  }
-
-  private func startContainer(_ name: String, _ attempt: Int) async {
-    let plan = machine.plan
-    guard let container = plan.containers.first(where: { $0.name == name }),
-      case .ready(let sandboxID, let addresses) = machine.sandbox
-    else {
-      return handle(.startFailed(container: name, reason: "CreateContainerError", message: "the pod has no sandbox"))
-    }
-    do throws(StartFailure) {
-      let sandboxConfig = RuntimeConfiguration.sandbox(plan, attempt: 0, node.configuration, hostResolver: node.hostResolver)
-      let image: Value
-      do throws(ImagePuller.Failure) {
-        image = try await node.images.ensure(
-          container, plan: plan, sandbox: sandboxConfig, sources: node.sources
-        ) { [self] warning, reason, message in
-          await self.tell(warning, reason, message, name)
-        }
-      } catch {
-        throw StartFailure(reason: error.reason, message: error.message)
-      }
-      let config: Value
-      do throws(AgentFailure) {
-        config = try await configuration(container, plan, attempt, addresses, image)
-      } catch {
-        throw StartFailure(reason: "CreateContainerConfigError", message: error.description)
-      }
-      let id: String
-      do throws(GRPCError) {
-        let answer = try await node.cri.call(
-          "CreateContainer", ["pod_sandbox_id": .string(sandboxID), "config": config, "sandbox_config": sandboxConfig])
-        id = answer["container_id"].string ?? ""
-      } catch {
-        throw StartFailure(reason: "CreateContainerError", message: error.message)
-      }
-      tell(false, "Created", "Created container: \(name)", name)
-      containerIDs[id] = name
-      do throws(GRPCError) {
-        _ = try await node.cri.call("StartContainer", ["container_id": .string(id)])
-      } catch {
-        _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
-        throw StartFailure(reason: "RunContainerError", message: error.message)
-      }
-      tell(false, "Started", "Started container \(name)", name)
-      linkLog(plan, name, id, attempt)
-      let tags = (image["repo_digests"].array ?? []).first?.string
-      handle(.started(container: name, id: id, image: container.image, imageID: tags ?? image["id"].string ?? ""))
-      removeOldContainers(name, keep: id)
-      if earlyExits.remove(id) != nil { await reportExit(name, id) }
-    } catch {
-      handle(.startFailed(container: name, reason: error.reason, message: error.message))
-    }
-  }
-
-  /// The CRI configuration of one container, with what it needs on disk made ready.
-  private func configuration(
-    _ container: ContainerPlan, _ plan: PodPlan, _ attempt: Int, _ addresses: [String], _ image: Value
-  ) async throws(AgentFailure) -> Value {
-    let spec = container.spec
-    let variables = try await ContainerEnvironment.variables(
-      plan, spec, sources: node.sources, addresses: addresses, hostAddress: node.configuration.nodeAddress,
-      allocatable: node.allocatable)
-    let known = Dictionary(variables, uniquingKeysWith: { $1 })
-    let podDirectory = volumes.podDirectory
-    var mounts: [Value] = []
-    // What the agent keeps up to date is nobody else's to write.
-    let contentVolumes = Set(
-      (plan.object["spec"]["volumes"].array ?? []).filter { volume in Volumes.contentKinds.contains { !volume[$0.key].isNull } }
-        .compactMap { $0["name"].string })
-    for (index, mount) in (spec["volumeMounts"].array ?? []).enumerated() {
-      let volume = mount["name"].string ?? ""
-      guard var path = volumePaths[volume] else { throw AgentFailure("volume \"\(volume)\" is not mounted") }
-      var target = mount["mountPath"].string ?? ""
-      if !target.hasPrefix("/") { target = "/\(target)" }
-      let subPath = mount["subPathExpr"].string.map { ContainerEnvironment.expand($0, known) } ?? mount["subPath"].string ?? ""
-      if !subPath.isEmpty {
-        let bound = "\(podDirectory)/volume-subpaths/\(volume)/\(container.name)/\(index)"
-        try SubPath.bind(volume: path, path: subPath, target: bound)
-        path = bound
-      }
-      let propagation =
-        switch mount["mountPropagation"].string {
-        case "Bidirectional": "PROPAGATION_BIDIRECTIONAL"
-        case "HostToContainer": "PROPAGATION_HOST_TO_CONTAINER"
-        default: "PROPAGATION_PRIVATE"
-        }
-      mounts.append([
-        "container_path": .string(target), "host_path": .string(path),
-        "readonly": .bool(mount["readOnly"].bool == true || contentVolumes.contains(volume)),
-        "propagation": .string(propagation),
-      ])
-    }
-    func isMounted(_ target: String) -> Bool { mounts.contains { $0["container_path"].string == target } }
-    if !isMounted("/etc/hosts"), !plan.isHostNetwork || !(plan.object["spec"]["hostAliases"].array ?? []).isEmpty {
-      let file = "\(podDirectory)/etc-hosts"
-      if !Files.exists(file) {
-        let text = RuntimeConfiguration.hostsFile(plan, addresses: addresses, domain: node.configuration.clusterDomain)
-        try Files.write(Array(text.utf8), to: file, mode: 0o644)
-      }
-      mounts.append(["container_path": "/etc/hosts", "host_path": .string(file)])
-    }
-    let messagePath = spec["terminationMessagePath"].string ?? "/dev/termination-log"
-    let messageFile = "\(podDirectory)/containers/\(container.name)/\(attempt)"
-    try Files.makeDirectory("\(podDirectory)/containers/\(container.name)", mode: 0o755)
-    try Files.write([], to: messageFile, mode: 0o666)
-    if !messagePath.isEmpty, !isMounted(messagePath) {
-      mounts.append(["container_path": .string(messagePath), "host_path": .string(messageFile)])
-    }
-    let userName = image["username"].string ?? ""
-    let security = try RuntimeConfiguration.security(
-      plan, container, imageUID: image["uid"]["value"].int ?? (image["uid"].object != nil ? 0 : nil), imageUserName: userName)
-    func words(_ name: String) -> Value {
-      .array((spec[name].array ?? []).compactMap(\.string).map { .string(ContainerEnvironment.expand($0, known)) })
-    }
-    var labels = RuntimeConfiguration.labels(plan)
-    labels["io.kubernetes.container.name"] = .string(container.name)
-    return [
-      "metadata": ["name": .string(container.name), "attempt": .int(Int64(attempt))],
-      "image": ["image": .string(image["id"].string ?? container.image), "user_specified_image": .string(container.image)],
-      "command": words("command"), "args": words("args"),
-      "working_dir": .string(ContainerEnvironment.expand(spec["workingDir"].string ?? "", known)),
-      "envs": .array(variables.map { ["key": .string($0.0), "value": .string($0.1)] }), "mounts": .array(mounts),
-      "labels": labels,
-      "annotations": [
-        "io.kubernetes.container.restartCount": .string("\(attempt)"),
-        "io.kubernetes.container.terminationMessagePath": .string(messagePath),
-        "io.kubernetes.container.terminationMessagePolicy": .string(spec["terminationMessagePolicy"].string ?? "File"),
-        "io.kubernetes.pod.terminationGracePeriod": .string("\(plan.grace)"),
-      ],
-      "log_path": .string("\(container.name)/\(attempt).log"), "stdin": .bool(spec["stdin"].bool ?? false),
-      "stdin_once": .bool(spec["stdinOnce"].bool ?? false), "tty": .bool(spec["tty"].bool ?? false),
-      "linux": [
-        "resources": RuntimeConfiguration.resources(plan, spec, memoryCapacity: node.memoryCapacity), "security_context": security,
-      ],
-    ]
-  }
-
-  private func linkLog(_ plan: PodPlan, _ name: String, _ id: String, _ attempt: Int) {
-    let directory = node.configuration.containerLogDirectory
-    do throws(AgentFailure) { try Files.makeDirectory(directory, mode: 0o755) } catch { return }
-    let link = "\(directory)/\(key.name)_\(key.namespace)_\(name)-\(id).log"
-    unlink(link)
-    symlink("\(RuntimeConfiguration.logDirectory(plan, node.configuration))/\(name)/\(attempt).log", link)
-  }
-
-  /// The last dead container stays for its log and its state; older ones go.
-  private func removeOldContainers(_ name: String, keep: String) {
-    let last = machine.containers.first { $0.plan.name == name }?.last?.id
-    let old = containerIDs.filter { $0.value == name && $0.key != keep && $0.key != last }.map(\.key)
-    for id in old { containerIDs[id] = nil }
-    let attempt = machine.containers.first { $0.plan.name == name }?.restarts ?? 0
-    let directory = "\(RuntimeConfiguration.logDirectory(machine.plan, node.configuration))/\(name)"
-    let pattern = "\(key.name)_\(key.namespace)_\(name)-"
-    Task { [node] in
-      for id in old {
-        _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
-        unlink("\(node.configuration.containerLogDirectory)/\(pattern)\(id).log")
-      }
-      for file in Files.entries(directory) {
-        if let number = Int(file.prefix { $0.isNumber }), number < attempt - 1 { unlink("\(directory)/\(file)") }
-      }
-    }
-  }
-
-  private func stopContainer(_ name: String, _ id: String, _ grace: Int64) async {
-    for address in machine.addresses where machine.isTerminating { await node.drain(address) }
-    do throws(GRPCError) {
-      _ = try await node.cri.call(
-        "StopContainer", ["container_id": .string(id), "timeout": .int(max(0, grace))], deadline: .seconds(grace + 120))
-    } catch {
-      if error.status != .notFound {
-        node.log.warning("container not stopped", metadata: ["pod": "\(key)", "container": "\(name)", "error": "\(error)"])
-      }
-    }
-    await reportExit(name, id)
-  }
-
-  /// Asks the runtime how a container ended and tells the machine.
-  private func reportExit(_ name: String, _ id: String) async {
-    // The event may come before the runtime's own books are up to date.
-    for attempt in 0..<50 {
-      do throws(GRPCError) {
-        let answer = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])
-        let status = answer["status"]
-        if status["state"].string == "CONTAINER_EXITED" {
-          guard machine.containers.contains(where: { $0.runningID == id }) else { return }
-          let exit = await exit(name, status)
-          return handle(.exited(container: name, exit))
-        }
-      } catch {
-        if error.status == .notFound {
-          let now = Moment.now()
-          return handle(
-            .exited(
-              container: name,
-              .init(
-                id: id, code: 137, reason: "ContainerStatusUnknown",
-                message: "The container could not be located when the pod was terminated", startedAt: now, finishedAt: now)))
-        }
-      }
-      try? await Task.sleep(for: .milliseconds(attempt < 10 ? 10 : 100))
-    }
-    node.log.warning("container does not end", metadata: ["pod": "\(key)", "container": "\(name)", "id": "\(id)"])
-  }
-
-  private func exit(_ name: String, _ status: Value) async -> PodMachine.Exit {
-    let code = status["exit_code"].int ?? 0
-    var reason = status["reason"].string ?? ""
-    if reason.isEmpty { reason = code == 0 ? "Completed" : "Error" }
-    let attempt = status["metadata"]["attempt"].int ?? 0
-    let plan = machine.plan
-    let spec = plan.containers.first { $0.name == name }?.spec ?? .null
-    var message = status["message"].string ?? ""
-    let file = "\(volumes.podDirectory)/containers/\(name)/\(attempt)"
-    if let bytes = Files.read(file, limit: 1 << 20), !bytes.isEmpty {
-      message = String(decoding: bytes.suffix(4096), as: UTF8.self)
-    } else if spec["terminationMessagePolicy"].string == "FallbackToLogsOnError", code != 0 {
-      let log = "\(RuntimeConfiguration.logDirectory(plan, node.configuration))/\(name)/\(attempt).log"
-      message = LogFile.tail(log, lines: 80, bytes: 2048)
-    }
-    return PodMachine.Exit(
-      id: status["id"].string ?? "", code: code, reason: reason, message: message,
-      startedAt: Moment(nanoseconds: status["started_at"].int ?? 0), finishedAt: Moment(nanoseconds: status["finished_at"].int ?? 0)
-    )
-  }
-
-  // MARK: Probes
-
-  private func followProbes() {
-    var wanted: [String: (ContainerPlan, PodMachine.Running, ProbePlan.Kind, ProbePlan)] = [:]
-    for container in machine.containers {
-      guard case .running(let running) = container.state else { continue }
-      for (kind, probe) in container.plan.probes where kind == .startup ? !running.isStarted : running.isStarted {
-        if machine.isTerminating && kind != .readiness { continue }
-        wanted["\(container.plan.name)/\(running.id)/\(kind.rawValue)"] = (container.plan, running, kind, probe)
-      }
-    }
-    for (name, task) in probes where wanted[name] == nil {
-      task.cancel()
-      probes[name] = nil
-    }
-    let addresses = machine.plan.isHostNetwork ? ["127.0.0.1"] : machine.addresses
-    for (name, entry) in wanted where probes[name] == nil {
-      let (container, running, kind, probe) = entry
-      let prober = Prober(
-        cri: node.cri, container: container.spec, containerID: running.id, address: addresses.first ?? "127.0.0.1")
-      probes[name] = Task { [weak self] in
-        let age = Moment.now() - running.startedAt
-        if probe.initialDelay > age { try? await Task.sleep(for: .seconds(probe.initialDelay - age)) }
-        while !Task.isCancelled {
-          let (succeeded, message) = await prober.run(probe)
-          guard !Task.isCancelled, let self else { return }
-          await self.handle(.probed(container: container.name, id: running.id, kind, succeeded: succeeded, message: message))
-          try? await Task.sleep(for: .seconds(probe.period))
-        }
+        await self.refreshVolumes()
       }
     }
   }
@@ -551,26 +325,31 @@ actor PodWorker {
   private func writeStatus() {
     guard !isWriting, !isGoneFromAPI, !isFinishing else { return }
     let status = machine.status(hostAddress: node.configuration.nodeAddress, now: .now())
-    guard status != written else { return }
+    guard status != written || isOverwritten(status) else { return }
     isWriting = true
-    Task { await self.write(status) }
+    writing = Task { await self.write(status) }
+  }
+
+  /// Somebody else has written another status since: the node's own is put back, as the kubelet does.
+  private func isOverwritten(_ status: Value) -> Bool {
+    shown.revision > writtenRevision && !PodMachine.shows(status, in: shown.status)
   }
 
   private func write(_ status: Value) async {
-    var delay = 0.2
+    var delay = 0.0
     do throws(APIError) {
-      _ = try await node.client.patch(
+      let object = try await node.client.patch(
         .pods, key, subresource: "status", Patch(.merge, ["metadata": ["uid": .string(uid)], "status": status]),
         WriteOptions(fieldManager: "kubelet"))
       written = status
-      delay = 0
+      writtenRevision = object.revision
     } catch {
       if error.reason == .notFound || error.reason == .conflict || error.reason == .invalid {
         if error.reason == .invalid {
           node.log.error("status refused", metadata: ["pod": "\(key)", "error": "\(error.message)"])
         }
         written = status
-        delay = 0
+        writtenRevision = .max
       } else {
         delay = 2
       }
@@ -584,10 +363,10 @@ actor PodWorker {
 
   private func finish() async {
     timer?.cancel()
+    await node.feeds.forget(pod: uid)
     refresher?.cancel()
-    for task in probes.values { task.cancel() }
-    probes = [:]
-    while isWriting { try? await Task.sleep(for: .milliseconds(5)) }
+    probes.stop()
+    while isWriting { await writing?.value }
     if !isGoneFromAPI {
       let status = machine.status(hostAddress: node.configuration.nodeAddress, now: .now())
       if status != written { await write(status) }
@@ -606,32 +385,5 @@ actor PodWorker {
       }
     }
     await finished(self)
-  }
-}
-
-/// Takes away all that a pod had on this node.
-enum PodCleanup {
-  static func run(uid: String, key: ObjectKey?, node: NodeContext, plan: PodPlan?) async {
-    let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
-    if let list = try? await node.cri.call("ListPodSandbox", filter) {
-      for sandbox in list["items"].array ?? [] {
-        let id: Value = ["pod_sandbox_id": sandbox["id"]]
-        _ = try? await node.cri.call("StopPodSandbox", id)
-        _ = try? await node.cri.call("RemovePodSandbox", id)
-      }
-    }
-    Volumes.tearDown("\(node.configuration.podDirectory)/\(uid)")
-    await TokenCache.shared.forget(pod: uid)
-    if let plan {
-      Files.remove(RuntimeConfiguration.logDirectory(plan, node.configuration))
-      Cgroups.remove(plan, node.configuration)
-      for name in Files.entries(node.configuration.containerLogDirectory)
-      where name.hasPrefix("\(plan.key.name)_\(plan.key.namespace)_") {
-        // Only links that lead nowhere any more: another pod may have had the name before.
-        if access("\(node.configuration.containerLogDirectory)/\(name)", F_OK) != 0 {
-          unlink("\(node.configuration.containerLogDirectory)/\(name)")
-        }
-      }
-    }
   }
 }

@@ -2,14 +2,14 @@ import Logging
 import RPC
 import Wire
 
-/// Takes images away that no container uses, once the disk is nearly full: above 85 % down to 80 %, as upstream's defaults are.
+/// Takes images away that no container uses, once the disk is nearly full.
 struct ImageCollector: Sendable {
   let cri: CRIClient
   let directory: String
+  /// Per cent of the disk in use: at the first it begins, at the second it ends.
+  let highThreshold: Int64
+  let lowThreshold: Int64
   let log: Logger
-
-  static let highThreshold: Int64 = 85
-  static let lowThreshold: Int64 = 80
 
   /// Which images go, in order: the largest first, until enough is free. Pure.
   static func choose(_ images: [Value], used: Set<String>, toFree bytes: Int64) -> [String] {
@@ -30,11 +30,11 @@ struct ImageCollector: Sendable {
 
   func collect() async {
     let disk = NodeReporter.disk(directory)
-    guard disk.total > 0, (disk.total - disk.available) / max(1, disk.total / 100) >= Self.highThreshold else { return }
+    guard disk.total > 0, (disk.total - disk.available) / max(1, disk.total / 100) >= highThreshold else { return }
     guard let images = try? await cri.call("ListImages"), let containers = try? await cri.call("ListContainers") else { return }
     let used = Set(
       (containers["containers"].array ?? []).flatMap { [$0["image"]["image"].string, $0["image_ref"].string] }.compactMap(\.self))
-    let target = disk.total / 100 * (100 - Self.lowThreshold) - disk.available
+    let target = disk.total / 100 * (100 - lowThreshold) - disk.available
     for id in Self.choose(images["images"].array ?? [], used: used, toFree: target) {
       log.info("removing unused image", metadata: ["image": "\(id)"])
       _ = try? await cri.call("RemoveImage", ["image": ["image": .string(id)]])

@@ -6,49 +6,74 @@ import Wire
 
 /// A container's own streams, through the runtime's streaming server: WebSocket with the protocol `v4.channel.k8s.io`.
 ///
-/// That protocol cannot say that stdin has ended; for attach this matters to `stdinOnce` alone, where closing the connection says it.
+/// That protocol cannot say that stdin has ended. So input has a connection of its own, whose end says it: the runtime then closes
+/// the container's stdin where that is `stdinOnce`, and output goes on. (On a terminal the end of input is a character.)
 enum AttachSession {
-  static func open(
-    cri: CRIClient, containerID: String, hasInput: Bool, hasOutput: Bool, hasError: Bool, isTerminal: Bool
-  ) async throws(APIError) -> any ByteStream {
+  struct Streams {
+    var input = false
+    var output = false
+    var error = false
+    var isTerminal = false
+  }
+
+  static func open(cri: CRIClient, containerID: String, _ streams: Streams) async throws(APIError) -> any ByteStream {
+    let pipe = FramePipe()
+    let hasOwnInput = streams.input && !streams.isTerminal && (streams.output || streams.error)
     do {
-      let answer = try await cri.call(
-        "Attach",
-        [
-          "container_id": .string(containerID), "stdin": .bool(hasInput), "tty": .bool(isTerminal), "stdout": .bool(hasOutput),
-          "stderr": .bool(hasError && !isTerminal),
-        ])
-      let url = answer["url"].string ?? ""
-      let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true).map(String.init)
-      guard parts.count == 3, let colon = parts[1].lastIndex(of: ":"), let port = Int(parts[1][parts[1].index(after: colon)...])
-      else {
-        throw AgentFailure("the runtime's streaming address \(url) cannot be read")
-      }
-      let host = String(parts[1][..<colon]).filter { $0 != "[" && $0 != "]" }
-      let pipe = FramePipe()
-      let upgraded = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
-      let channel = try await ClientBootstrap(group: upgraded.futureResult.eventLoop).connectTimeout(.seconds(10))
-        .channelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(
-              WebSocketRelay(host: parts[1], path: "/\(parts[2])", pipe: pipe, upgraded: upgraded))
-          }
-        }.connect(host: host, port: port).get()
-      try await upgraded.futureResult.get()
-      pipe.onClose { channel.close(promise: nil) }
+      // containerd takes a connection without input for one whose input has ended, and then ends its output: so this one has it,
+      // and nothing comes there.
+      var main = streams
+      main.input = true
+      let output = try await connect(cri, containerID, main, pipe)
+      pipe.onClose { output.close(promise: nil) }
+      let input = hasOwnInput ? try await connect(cri, containerID, Streams(input: true), nil) : output
+      pipe.onClose { input.close(promise: nil) }
       Task {
         for await frame in pipe.input {
+          let channel = frame.channel == 0 ? input : output
           if !frame.bytes.isEmpty {
             let bytes = WebSocketRelay.frame([frame.channel] + frame.bytes, mask: UInt32.random(in: .min ... .max))
             do { try await channel.writeAndFlush(ByteBuffer(bytes: bytes)) } catch { return }
           }
-          if frame.isEnd, frame.channel == 0, !isTerminal, !hasOutput { channel.close(promise: nil) }
+          if frame.isEnd, frame.channel == 0, !streams.isTerminal { input.close(promise: nil) }
         }
       }
       return pipe
     } catch {
+      pipe.close()
       throw APIError(.internalError, "Internal error occurred: attach: \((error as? GRPCError)?.message ?? "\(error)")")
     }
+  }
+
+  /// - Parameter pipe: where the container's output goes; nil for a connection that only carries input.
+  private static func connect(
+    _ cri: CRIClient, _ containerID: String, _ streams: Streams, _ pipe: FramePipe?
+  ) async throws -> any Channel {
+    let answer = try await cri.call(
+      "Attach",
+      [
+        "container_id": .string(containerID), "stdin": .bool(streams.input), "tty": .bool(streams.isTerminal),
+        "stdout": .bool(streams.output), "stderr": .bool(streams.error && !streams.isTerminal),
+      ])
+    let url = answer["url"].string ?? ""
+    let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true).map(String.init)
+    guard parts.count == 3, let colon = parts[1].lastIndex(of: ":"), let port = Int(parts[1][parts[1].index(after: colon)...])
+    else {
+      throw AgentFailure("the runtime's streaming address \(url) cannot be read")
+    }
+    let host = String(parts[1][..<colon]).filter { $0 != "[" && $0 != "]" }
+    let upgraded = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+    let connecting = ClientBootstrap(group: upgraded.futureResult.eventLoop).connectTimeout(.seconds(10))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            WebSocketRelay(host: parts[1], path: "/\(parts[2])", pipe: pipe, upgraded: upgraded))
+        }
+      }.connect(host: host, port: port)
+    connecting.whenFailure { upgraded.fail($0) }
+    let channel = try await connecting.get()
+    try await upgraded.futureResult.get()
+    return channel
   }
 }
 
@@ -60,14 +85,14 @@ final class WebSocketRelay: ChannelInboundHandler {
   private static let maximumFrame = 4 << 20
   private let host: String
   private let path: String
-  private let pipe: FramePipe
+  private let pipe: FramePipe?
   private let upgraded: EventLoopPromise<Void>
   private var isUpgraded = false
   private var hasStatus = false
   private var received: [UInt8] = []
   private var message: [UInt8] = []
 
-  init(host: String, path: String, pipe: FramePipe, upgraded: EventLoopPromise<Void>) {
+  init(host: String, path: String, pipe: FramePipe?, upgraded: EventLoopPromise<Void>) {
     self.host = host
     self.path = path
     self.pipe = pipe
@@ -107,7 +132,8 @@ final class WebSocketRelay: ChannelInboundHandler {
         guard isLast else { continue }
         if let channel = message.first, message.count > 1 {
           if channel == 3 { hasStatus = true }
-          pipe.write(channel, Array(message.dropFirst()))
+          pipe?.write(channel, Array(message.dropFirst()))
+          pipe?.throttle(context.channel)
         }
         message = []
       default: break
@@ -165,9 +191,11 @@ final class WebSocketRelay: ChannelInboundHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     if !isUpgraded { upgraded.fail(AgentFailure("the runtime closed the connection")) }
-    if !hasStatus { pipe.write(3, Array(#"{"metadata":{},"status":"Success"}"#.utf8)) }
-    pipe.end(3)
-    pipe.finish()
+    if let pipe {
+      if !hasStatus { pipe.write(3, Array(#"{"metadata":{},"status":"Success"}"#.utf8)) }
+      pipe.end(3)
+      pipe.finish()
+    }
     context.fireChannelInactive()
   }
 

@@ -53,7 +53,7 @@ struct ExecSession: Sendable {
       var feeding = false
       defer { if !feeding, let input { close(input) } }
       let readers = [(UInt8(1), output), (UInt8(2), errors)].compactMap { channel, file in
-        file.map { FifoReader(file: $0, path: paths[channel == 1 ? "out" : "err"] ?? "", channel: channel, pipe: pipe) }
+        file.map { FifoReader(file: $0, channel: channel, pipe: pipe) }
       }
       defer {
         for reader in readers { reader.cancel() }
@@ -93,6 +93,7 @@ struct ExecSession: Sendable {
       }
       let answer = try await containerd.call("\(Self.tasks)/Wait", start, deadline: nil)
       feeder.cancel()
+      for reader in readers { reader.end() }
       var code: UInt64 = 0
       var reader = ProtoReader(answer)
       while let (number, field) = try reader.next() { if number == 1, case .varint(let value) = field { code = value } }
@@ -189,7 +190,7 @@ struct ExecSession: Sendable {
         rest = rest.dropFirst(count)
       } else if errno == EAGAIN {
         // The process does not read: wait, as a pipe would.
-        try? await Task.sleep(for: .milliseconds(2))
+        await waitForRoom(file)
       } else if errno != EINTR {
         return false
       }
@@ -198,38 +199,66 @@ struct ExecSession: Sendable {
   }
 }
 
-/// Reads a named pipe into frames.
+/// Until the file takes bytes again, or the task is cancelled.
+private func waitForRoom(_ file: Int32) async {
+  let source = DispatchSource.makeWriteSource(fileDescriptor: file, queue: .global())
+  nonisolated(unsafe) let unsafeSource = source
+  await withTaskCancellationHandler {
+    await withCheckedContinuation { continuation in
+      source.setEventHandler { unsafeSource.cancel() }
+      source.setCancelHandler { continuation.resume() }
+      source.resume()
+    }
+  } onCancel: {
+    unsafeSource.cancel()
+  }
+}
+
+/// Reads a named pipe into frames, no faster than they are taken.
 final class FifoReader: Sendable {
+  private struct State {
+    var isStarted = false
+    /// The process has ended: what little is left in its pipes is read at once, or the shim drops it.
+    var isEnding = false
+    var isWaiting = false
+  }
+
   private let file: Int32
   private let channel: UInt8
   private let pipe: FramePipe
   /// Dispatch's sources may be used from any thread.
   nonisolated(unsafe) private let source: any DispatchSourceRead
   private let queue = DispatchQueue(label: "gantry.agent.exec")
-  private let isStarted = Mutex(false)
+  private let state = Mutex(State())
 
-  init(file: Int32, path: String, channel: UInt8, pipe: FramePipe) {
+  init(file: Int32, channel: UInt8, pipe: FramePipe) {
     self.file = file
     self.channel = channel
     self.pipe = pipe
     source = DispatchSource.makeReadSource(fileDescriptor: file, queue: queue)
-    source.setEventHandler { Self.drain(file, channel, pipe) }
+    source.setEventHandler { [weak self] in self?.drain() }
     source.setCancelHandler { close(file) }
   }
 
   func start() {
-    let first = isStarted.withLock { started in
-      defer { started = true }
-      return !started
+    let isFirst = state.withLock { state in
+      defer { state.isStarted = true }
+      return !state.isStarted
     }
-    if first { source.resume() }
+    if isFirst { source.resume() }
   }
 
-  /// The process has ended and the shim has written everything.
+  /// The process has ended: from now on everything is taken.
+  func end() {
+    state.withLock { $0.isEnding = true }
+    proceed()
+  }
+
+  /// The shim has written everything.
   func drainToEnd() async {
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-      queue.async { [file, channel, pipe] in
-        Self.drain(file, channel, pipe)
+      queue.async { [self] in
+        drain()
         continuation.resume()
       }
     }
@@ -237,15 +266,34 @@ final class FifoReader: Sendable {
 
   func cancel() {
     start()
+    proceed()
     source.cancel()
   }
 
-  private static func drain(_ file: Int32, _ channel: UInt8, _ pipe: FramePipe) {
+  private func proceed() {
+    // Inside the lock: a source that is resumed before it is suspended ends the process.
+    state.withLock { state in
+      if state.isWaiting { source.resume() }
+      state.isWaiting = false
+    }
+  }
+
+  private func drain() {
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
       let count = read(file, &buffer, buffer.count)
       guard count > 0 else { return }
       pipe.write(channel, Array(buffer[..<count]))
+      let waits = state.withLock { state in
+        guard !state.isEnding, !state.isWaiting, !pipe.hasRoom else { return false }
+        state.isWaiting = true
+        source.suspend()
+        return true
+      }
+      if waits {
+        pipe.whenRoom { [weak self] in self?.proceed() }
+        return
+      }
     }
   }
 }

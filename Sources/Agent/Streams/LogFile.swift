@@ -86,6 +86,9 @@ final class LogReader: Sendable {
     var sent = 0
     var atLineStart: [Bool] = [true, true]
     var isDone = false
+    /// At the end of the file everything has been sent.
+    var isEnding = false
+    var isPaused = false
   }
 
   private let path: String
@@ -117,8 +120,9 @@ final class LogReader: Sendable {
     if options.follow { watch() }
     pipe.onClose { [weak self] in self?.stop() }
     queue.async { [self] in
-      drain()
-      guard options.follow else { return finish() }
+      if !options.follow { state.withLock { $0.isEnding = true } }
+      pump()
+      guard options.follow else { return }
       Task {
         if await !self.isRunning() { self.ended() }
       }
@@ -128,8 +132,34 @@ final class LogReader: Sendable {
   /// The container has ended: what is there is all.
   func ended() {
     queue.async { [self] in
-      drain()
-      finish()
+      state.withLock { $0.isEnding = true }
+      pump()
+    }
+  }
+
+  /// Sends what there is, as far as it is taken; the rest when there is room again.
+  private func pump() {
+    while true {
+      guard drain() else { return pumpLater() }
+      guard isRotated else { break }
+      // What came into the old file until the new one was there.
+      guard drain() else { return pumpLater() }
+      guard takeNewFile() else { break }
+    }
+    if state.withLock({ $0.isEnding }) { finish() }
+  }
+
+  private func pumpLater() {
+    let isFirst = state.withLock { state in
+      defer { state.isPaused = true }
+      return !state.isPaused
+    }
+    guard isFirst else { return }
+    pipe.whenRoom { [self] in
+      queue.async {
+        self.state.withLock { $0.isPaused = false }
+        self.pump()
+      }
     }
   }
 
@@ -142,33 +172,39 @@ final class LogReader: Sendable {
     source.setEventHandler { [weak self] in
       var buffer = [UInt8](repeating: 0, count: 16_384)
       while read(watch, &buffer, buffer.count) > 0 {}
-      self?.drain()
-      self?.reopenIfRotated()
+      self?.pump()
     }
     source.setCancelHandler { close(watch) }
     self.source = source
     source.resume()
   }
 
-  private func reopenIfRotated() {
+  /// Another file has the log's name.
+  private var isRotated: Bool {
     var now = stat()
-    guard stat(path, &now) == 0 else { return }
-    let isRotated = state.withLock { state -> Bool in
-      guard state.file >= 0 else { return false }
-      var open = stat()
-      guard fstat(state.file, &open) == 0, open.st_ino != now.st_ino else { return false }
-      let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-      guard file >= 0 else { return false }
-      close(state.file)
-      state.file = file
-      return true
-    }
-    if isRotated { drain() }
+    var open = stat()
+    let file = state.withLock { $0.file }
+    return file >= 0 && stat(path, &now) == 0 && fstat(file, &open) == 0 && open.st_ino != now.st_ino
   }
 
-  private func drain() {
+  private func takeNewFile() -> Bool {
+    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return false }
+    let old = state.withLock { state in
+      let isOpen = state.file >= 0
+      let old = isOpen ? state.file : file
+      if isOpen { state.file = file }
+      return old
+    }
+    close(old)
+    return old != file
+  }
+
+  /// - Returns: false where the reader has not taken enough yet to be sent more.
+  private func drain() -> Bool {
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
+      guard pipe.hasRoom else { return false }
       let (done, more) = state.withLock { state -> (Bool, Bool) in
         guard !state.isDone, state.file >= 0 else { return (true, false) }
         let count = read(state.file, &chunk, chunk.count)
@@ -185,9 +221,9 @@ final class LogReader: Sendable {
       }
       if done {
         finish()
-        return
+        return true
       }
-      if !more { return }
+      if !more { return true }
     }
   }
 

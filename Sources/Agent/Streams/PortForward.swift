@@ -81,6 +81,7 @@ struct PortForward: Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       pipe.write(channel, Array(unwrapInboundIn(data).readableBytesView))
+      pipe.throttle(context.channel)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

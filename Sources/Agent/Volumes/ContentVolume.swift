@@ -138,5 +138,8 @@ actor TokenCache {
     return text
   }
 
+  /// When the next token of a pod is to be asked for anew; nil where it has none.
+  func renewal(pod: String) -> Moment? { tokens.filter { $0.key.pod == pod }.map(\.value.renew).min() }
+
   func forget(pod: String) { tokens = tokens.filter { $0.key.pod != pod } }
 }

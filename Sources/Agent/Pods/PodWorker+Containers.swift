@@ -1,0 +1,159 @@
+import Client
+import Logging
+import RPC
+import Wire
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Containers: from an image to a process, and from its end to what the machine is told.
+extension PodWorker {
+  struct StartFailure: Error {
+    var reason: String
+    var message: String
+  }
+
+  func startContainer(_ name: String, _ attempt: Int) async {
+    let plan = machine.plan
+    guard let container = plan.containers.first(where: { $0.name == name }),
+      case .ready(let sandboxID, let addresses) = machine.sandbox
+    else {
+      return handle(.startFailed(container: name, reason: "CreateContainerError", message: "the pod has no sandbox"))
+    }
+    do throws(StartFailure) {
+      let sandboxConfig = RuntimeConfiguration.sandbox(plan, attempt: 0, node.configuration, hostResolver: node.hostResolver)
+      let image: Value
+      do throws(ImagePuller.Failure) {
+        image = try await node.images.ensure(
+          container, plan: plan, sandbox: sandboxConfig, sources: node.sources
+        ) { [self] warning, reason, message in
+          await self.tell(warning, reason, message, name)
+        }
+      } catch {
+        throw StartFailure(reason: error.reason, message: error.message)
+      }
+      let config: Value
+      do throws(AgentFailure) {
+        config = try await ContainerConfiguration(
+          node: node, volumes: volumes, volumePaths: volumePaths, container: container, attempt: attempt, addresses: addresses
+        ).make(image)
+      } catch {
+        throw StartFailure(reason: "CreateContainerConfigError", message: error.description)
+      }
+      let id: String
+      do throws(GRPCError) {
+        let answer = try await node.cri.call(
+          "CreateContainer", ["pod_sandbox_id": .string(sandboxID), "config": config, "sandbox_config": sandboxConfig])
+        id = answer["container_id"].string ?? ""
+      } catch {
+        throw StartFailure(reason: "CreateContainerError", message: error.message)
+      }
+      tell(false, "Created", "Created container: \(name)", name)
+      containerIDs[id] = name
+      do throws(GRPCError) {
+        _ = try await node.cri.call("StartContainer", ["container_id": .string(id)])
+      } catch {
+        _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
+        throw StartFailure(reason: "RunContainerError", message: error.message)
+      }
+      tell(false, "Started", "Started container \(name)", name)
+      linkLog(plan, name, id, attempt)
+      let tags = (image["repo_digests"].array ?? []).first?.string
+      handle(.started(container: name, id: id, image: container.image, imageID: tags ?? image["id"].string ?? ""))
+      removeOldContainers(name, keep: id)
+      if earlyExits.remove(id) != nil { await reportExit(name, id) }
+    } catch {
+      handle(.startFailed(container: name, reason: error.reason, message: error.message))
+    }
+  }
+
+  func linkLog(_ plan: PodPlan, _ name: String, _ id: String, _ attempt: Int) {
+    let directory = node.configuration.containerLogDirectory
+    do throws(AgentFailure) { try Files.makeDirectory(directory, mode: 0o755) } catch { return }
+    let link = "\(directory)/\(key.name)_\(key.namespace)_\(name)-\(id).log"
+    unlink(link)
+    symlink("\(RuntimeConfiguration.logDirectory(plan, node.configuration))/\(name)/\(attempt).log", link)
+  }
+
+  /// The last dead container stays for its log and its state; older ones go.
+  func removeOldContainers(_ name: String, keep: String) {
+    let last = machine.containers.first { $0.plan.name == name }?.last?.id
+    let old = containerIDs.filter { $0.value == name && $0.key != keep && $0.key != last }.map(\.key)
+    for id in old { containerIDs[id] = nil }
+    let attempt = machine.containers.first { $0.plan.name == name }?.restarts ?? 0
+    let directory = "\(RuntimeConfiguration.logDirectory(machine.plan, node.configuration))/\(name)"
+    let pattern = "\(key.name)_\(key.namespace)_\(name)-"
+    Task { [node] in
+      for id in old {
+        _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
+        unlink("\(node.configuration.containerLogDirectory)/\(pattern)\(id).log")
+      }
+      for file in Files.entries(directory) {
+        if let number = Int(file.prefix { $0.isNumber }), number < attempt - 1 { unlink("\(directory)/\(file)") }
+      }
+    }
+  }
+
+  func stopContainer(_ name: String, _ id: String, _ grace: Int64) async {
+    for address in machine.addresses where machine.isTerminating { await node.drain(address) }
+    do throws(GRPCError) {
+      _ = try await node.cri.call(
+        "StopContainer", ["container_id": .string(id), "timeout": .int(max(0, grace))], deadline: .seconds(grace + 120))
+    } catch {
+      if error.status != .notFound {
+        node.log.warning("container not stopped", metadata: ["pod": "\(key)", "container": "\(name)", "error": "\(error)"])
+      }
+    }
+    await reportExit(name, id)
+  }
+
+  /// Asks the runtime how a container ended and tells the machine.
+  func reportExit(_ name: String, _ id: String) async {
+    // The event may come before the runtime's own books are up to date.
+    for attempt in 0..<50 {
+      do throws(GRPCError) {
+        let answer = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])
+        let status = answer["status"]
+        if status["state"].string == "CONTAINER_EXITED" {
+          guard machine.containers.contains(where: { $0.runningID == id }) else { return }
+          let exit = await exit(name, status)
+          return handle(.exited(container: name, exit))
+        }
+      } catch {
+        if error.status == .notFound {
+          let now = Moment.now()
+          return handle(
+            .exited(
+              container: name,
+              .init(
+                id: id, code: 137, reason: "ContainerStatusUnknown",
+                message: "The container could not be located when the pod was terminated", startedAt: now, finishedAt: now)))
+        }
+      }
+      try? await Task.sleep(for: .milliseconds(attempt < 10 ? 10 : 100))
+    }
+    node.log.warning("container does not end", metadata: ["pod": "\(key)", "container": "\(name)", "id": "\(id)"])
+  }
+
+  func exit(_ name: String, _ status: Value) async -> PodMachine.Exit {
+    let code = status["exit_code"].int ?? 0
+    var reason = status["reason"].string ?? ""
+    if reason.isEmpty { reason = code == 0 ? "Completed" : "Error" }
+    let attempt = status["metadata"]["attempt"].int ?? 0
+    let plan = machine.plan
+    let spec = plan.containers.first { $0.name == name }?.spec ?? .null
+    var message = status["message"].string ?? ""
+    let file = "\(volumes.podDirectory)/containers/\(name)/\(attempt)"
+    if let bytes = Files.read(file, limit: 1 << 20), !bytes.isEmpty {
+      message = String(decoding: bytes.suffix(4096), as: UTF8.self)
+    } else if spec["terminationMessagePolicy"].string == "FallbackToLogsOnError", code != 0 {
+      let log = "\(RuntimeConfiguration.logDirectory(plan, node.configuration))/\(name)/\(attempt).log"
+      message = LogFile.tail(log, lines: 80, bytes: 2048)
+    }
+    return PodMachine.Exit(
+      id: status["id"].string ?? "", code: code, reason: reason, message: message,
+      startedAt: Moment(nanoseconds: status["started_at"].int ?? 0), finishedAt: Moment(nanoseconds: status["finished_at"].int ?? 0)
+    )
+  }
+}
