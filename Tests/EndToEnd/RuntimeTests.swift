@@ -4,7 +4,9 @@ import Testing
 
 /// A containerd that somebody else runs.
 @Suite struct RuntimeTests {
-  @Test("--containerd: pods run in the one that is given, from the cluster's registry; down takes them out and leaves it running")
+  @Test(
+    "--containerd: pods run in the one that is given, from the cluster's registry; while it is dead the node says so; down takes them out and leaves it running"
+  )
   func given() async throws {
     let directory = "/tmp/gantry-ctd-\(UInt32.random(in: .min ... .max))"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -37,9 +39,25 @@ import Testing
         #expect(await running.waits { $0.contains("containerd successfully booted") })
       }
       try await Cluster.with(["--containerd", socket], before: begin) { cluster in
-        try await cluster.apply(WorkloadTests.deployment("web", replicas: 1))
+        try await cluster.apply(Manifest.deployment("web", replicas: 1))
         try await cluster.rolledOut("web")
         // The sandbox and the container in it.
+        #expect(try await containers().split(separator: "\n").count == 2)
+
+        // It dies: Gantry does not start another in its place, the node says what is missing, and the pods run on.
+        let node = "node/\(cluster.name)"
+        let dead = containerd.withLock { $0 }
+        dead?.signal(SIGKILL)
+        _ = await dead?.outcome()
+        try await cluster.kubectl("wait", node, "--for=condition=Ready=false", "--timeout=60s")
+        let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}: {.status.conditions[?(@.type==\"Ready\")].message}"
+        let told = try await cluster.kubectl("get", node, "-o", ready)
+        #expect(told.hasPrefix("KubeletNotReady: container runtime is down") && told.contains(socket), "\(told)")
+        let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
+        try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"]))
+        try await begin(cluster)
+        try await cluster.kubectl("wait", node, "--for=condition=Ready", "--timeout=60s")
+        try await cluster.rolledOut("web")
         #expect(try await containers().split(separator: "\n").count == 2)
       }
       #expect(try await containers().isEmpty, "down leaves no container of Gantry's")

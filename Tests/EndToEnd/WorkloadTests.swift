@@ -1,114 +1,92 @@
 import Foundation
 import Testing
+import Wire
 
-/// What a kubectl user does with a Deployment, on real containers.
-@Suite struct WorkloadTests {
-  static func deployment(_ name: String, replicas: Int, message: String = "v1") -> String {
-    """
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata: { name: \(name) }
-    spec:
-      replicas: \(replicas)
-      selector: { matchLabels: { app: \(name) } }
-      template:
-        metadata: { labels: { app: \(name) } }
-        spec:
-          terminationGracePeriodSeconds: 5
-          containers:
-          - name: web
-            image: registry.gantry.internal/busybox:1.35
-            command: ["sh", "-c", "mkdir -p /www && echo \(message) > /www/index.html && exec httpd -f -p 8080 -h /www"]
-            ports: [{ name: http, containerPort: 8080 }]
-            readinessProbe: { httpGet: { path: /, port: http }, periodSeconds: 1 }
-            lifecycle: {}
-    ---
-    apiVersion: v1
-    kind: Service
-    metadata: { name: \(name) }
-    spec:
-      type: NodePort
-      selector: { app: \(name) }
-      ports: [{ name: http, port: 80, targetPort: http }]
-    """
-  }
+extension OneCluster {
+  /// What a kubectl user does with a Deployment, on real containers.
+  @Suite struct Workloads {
+    @Test("apply, scale, roll out, roll back, delete with kubectl", arguments: [31, 37])
+    func lifeOfADeployment(minor: Int) async throws {
+      try await Space.with("deployment-\(minor)") { space in
+        func rolledOut() async throws { try await space.cluster.rolledOut("web", namespace: space.name, minor: minor) }
+        try await space.apply(Manifest.deployment("web", replicas: 2), minor: minor)
+        try await rolledOut()
+        #expect(try await space.kubectl("get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}", minor: minor) == "2")
 
-  @Test("apply, scale, roll out, roll back, delete with kubectl", arguments: [31, 37])
-  func lifeOfADeployment(minor: Int) async throws {
-    try await Cluster.with { cluster in
-      try await cluster.apply(Self.deployment("web", replicas: 2), minor: minor)
-      try await cluster.rolledOut("web", minor: minor)
-      #expect(try await cluster.kubectl("get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}", minor: minor) == "2")
+        try await space.kubectl("scale", "deployment/web", "--replicas=3", minor: minor)
+        try await rolledOut()
+        let port = try await space.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}", minor: minor)
+        func answer() async throws -> String {
+          try await Command.run(space.cluster.inside(["curl", "-fsS", "http://127.0.0.1:\(port)/"])).output
+        }
+        #expect(try await answer() == "v1\n")
+        try await space.apply(Manifest.deployment("web", replicas: 3, message: "v2"), minor: minor)
+        try await rolledOut()
+        #expect(try await answer() == "v2\n")
+        try await space.kubectl("rollout", "undo", "deployment/web", minor: minor)
+        try await rolledOut()
+        #expect(try await answer() == "v1\n")
 
-      try await cluster.kubectl("scale", "deployment/web", "--replicas=3", minor: minor)
-      try await cluster.rolledOut("web", minor: minor)
-      let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}", minor: minor)
-      let url = "http://127.0.0.1:\(port)/"
-      #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v1\n")
-
-      try await cluster.apply(Self.deployment("web", replicas: 3, message: "v2"), minor: minor)
-      try await cluster.rolledOut("web", minor: minor)
-      #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v2\n")
-      try await cluster.kubectl("rollout", "undo", "deployment/web", minor: minor)
-      try await cluster.rolledOut("web", minor: minor)
-      #expect(try await Command.run(cluster.inside(["curl", "-fsS", url])).output == "v1\n")
-
-      try await cluster.kubectl("delete", "deployment/web", "service/web", "--wait", minor: minor)
-      try await cluster.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s", minor: minor)
-      #expect(try await cluster.kubectl("get", "deployments,replicasets,pods", "-o", "name", minor: minor) == "")
-    }
-  }
-
-  @Test("a rolling update under constant requests fails no request")
-  func rollingUpdateLosesNothing() async throws {
-    try await Cluster.with { cluster in
-      try await cluster.apply(Self.deployment("web", replicas: 3))
-      try await cluster.rolledOut("web")
-      let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
-      // A new connection for every request, as fast as curl goes; the loop ends when the file appears and prints its counts.
-      let stop = "\(cluster.dataDirectory)/stop-requests"
-      let script = """
-        ok=0; bad=0; echo started
-        while [ ! -e \(stop) ]; do
-          if curl -fsS --max-time 5 http://127.0.0.1:\(port)/ >/dev/null 2>>\(stop).errors; then ok=$((ok+1)); else bad=$((bad+1)); fi
-        done
-        echo "ok=$ok bad=$bad"; cat \(stop).errors
-        """
-      let requests = try Running(cluster.inside(["sh", "-c", script]))
-      #expect(await requests.waits { $0.contains("started") })
-      for message in ["v2", "v3"] {
-        try await cluster.apply(Self.deployment("web", replicas: 3, message: message))
-        try await cluster.rolledOut("web")
+        try await space.kubectl("delete", "deployment/web", "service/web", "--wait", minor: minor)
+        try await space.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s", minor: minor)
+        #expect(try await space.kubectl("get", "deployments,replicasets,pods", "-o", "name", minor: minor) == "")
       }
-      #expect(FileManager.default.createFile(atPath: stop, contents: nil))
-      let outcome = await requests.outcome()
-      #expect(outcome.output.contains("bad=0"), "\(outcome)")
-      #expect(!outcome.output.contains("ok=0"), "\(outcome)")
     }
-  }
 
-  @Test("logs -f follows, exec answers with output, input and exit code")
-  func logsAndExec() async throws {
-    try await Cluster.with { cluster in
-      try await cluster.kubectl(
-        "run", "talker", "--image=registry.gantry.internal/busybox:1.35", "--restart=Never", "--", "sh", "-c",
-        "echo first; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo second; exec sleep 1000")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/talker", "--timeout=60s")
-      let logs = try cluster.kubectlRunning("logs", "-f", "talker")
-      #expect(await logs.waits { $0.contains("first") })
-      for minor in [31, 37] {
-        #expect(try await cluster.kubectl("exec", "talker", "--", "sh", "-c", "echo out; echo err >&2", minor: minor) == "out\n")
-        #expect(
-          try await cluster.kubectl("exec", "-i", "talker", "--", "cat", input: "through stdin\n", minor: minor)
-            == "through stdin\n")
-        let failed = try await cluster.tryKubectl("exec", "talker", "--", "sh", "-c", "exit 7", minor: minor)
-        #expect(failed.status == 7, "\(failed)")
+    @Test("a rolling update under constant requests, to the NodePort and from a pod to the ClusterIP, fails no request")
+    func rollingUpdateLosesNothing() async throws {
+      try await Space.with("rolling") { space in
+        let cluster = space.cluster
+        // A new connection for every request, as fast as it goes, until it is told to end.
+        let inside = """
+          import http.client, signal, sys
+          counts, going = [0, 0], [True]
+          signal.signal(signal.SIGTERM, lambda *_: going.clear())
+          print("started", flush=True)
+          while going:
+              c = http.client.HTTPConnection("web", 80, timeout=5)
+              try:
+                  c.request("GET", "/"); r = c.getresponse(); r.read(); assert r.status == 200, r.status; counts[0] += 1
+              except BaseException as e: counts[1] += 1; print(repr(e), flush=True)
+              c.close()
+          print("ok=%d bad=%d" % tuple(counts), flush=True)
+          """
+        try await space.apply(Manifest.deployment("web", replicas: 3))
+        try await cluster.rolledOut("web", namespace: space.name)
+        try await space.apply(
+          """
+          apiVersion: v1
+          kind: Pod
+          metadata: { name: client }
+          spec:
+            restartPolicy: Never
+            containers: [{ name: main, image: "\(Manifest.python)", command: [python3, -c, \(Value.string(inside).json)] }]
+          """)
+        try await space.ready("client")
+        let answers = try space.kubectlRunning("logs", "-f", "client")
+        #expect(await answers.waits { $0.contains("started") })
+        let port = try await space.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
+        let stop = "\(cluster.dataDirectory)/stop-requests"
+        let script = """
+          ok=0; bad=0; echo started
+          while [ ! -e \(stop) ]; do
+            if curl -fsS --max-time 5 http://127.0.0.1:\(port)/ >/dev/null 2>>\(stop).errors; then ok=$((ok+1)); else bad=$((bad+1)); fi
+          done
+          echo "ok=$ok bad=$bad"; cat \(stop).errors
+          """
+        let requests = try Running(cluster.inside(["sh", "-c", script]))
+        #expect(await requests.waits { $0.contains("started") })
+        for message in ["v2", "v3"] {
+          try await space.apply(Manifest.deployment("web", replicas: 3, message: message))
+          try await cluster.rolledOut("web", namespace: space.name)
+        }
+        #expect(FileManager.default.createFile(atPath: stop, contents: nil))
+        try await space.kubectl("delete", "pod", "client", "--grace-period=20")
+        for outcome in [await requests.outcome(), await answers.outcome()] {
+          #expect(outcome.output.contains("bad=0"), "\(outcome)")
+          #expect(!outcome.output.contains("ok=0"), "\(outcome)")
+        }
       }
-      try await cluster.kubectl("exec", "talker", "--", "touch", "/tmp/go")
-      #expect(await logs.waits { $0.contains("second") })
-      try await cluster.kubectl("delete", "pod", "talker", "--grace-period=1")
-      _ = await logs.outcome()
-      #expect(logs.output == "first\nsecond\n")
     }
   }
 }

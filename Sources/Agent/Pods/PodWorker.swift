@@ -83,7 +83,7 @@ actor PodWorker {
           $0["name"].string == name && $0["containerID"].string == "containerd://\(id)"
         }
         // As it was told: the runtime's own time may be a second beside it.
-        let told = before?["state"]["running"]["startedAt"].string.flatMap { RFC3339.seconds($0) }
+        let told = before?["state"]["running"]["startedAt"].string.flatMap { Timestamp($0)?.seconds }
         let running = PodMachine.Running(
           id: id, startedAt: told.map { Moment(seconds: $0) } ?? Moment(nanoseconds: status["started_at"].int ?? 0),
           isStarted: before?["started"].bool ?? !hasStartup,

@@ -51,12 +51,11 @@ final class Cluster: Sendable {
 
   var pid: Int32? { server.withLock { $0?.pid } }
 
-  /// `gantry up`, until it says that it is ready.
-  func start() async throws {
+  /// `gantry up` (or `server`: the same without its node), until it says that it is ready.
+  func start(_ command: String = "up") async throws {
+    let node = command == "up" ? ["--node-name", name] + extraArguments : []
     let running = try Running(
-      inside(
-        [Self.gantry, "up", "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)", "--node-name", name] + extraArguments
-      ))
+      inside([Self.gantry, command, "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)"] + node))
     server.withLock { $0 = running }
     guard await running.waits(for: { $0.contains("ready") }) else {
       throw Command.Failure(command: "gantry up", outcome: await running.outcome())
@@ -91,35 +90,54 @@ final class Cluster: Sendable {
 
   static func kubectlPath(_ minor: Int) -> String { "\(root)/.build/clients/kubectl-1.\(minor)" }
 
-  private func kubectlCommand(_ arguments: [String], minor: Int) -> [String] {
-    inside([Self.kubectlPath(minor), "--kubeconfig", "\(dataDirectory)/admin.kubeconfig"] + arguments)
+  func kubectlWords(_ arguments: [String], minor: Int) -> [String] {
+    // Its cache of what a server serves goes by address and port, which all clusters of the tests share.
+    inside(
+      [
+        Self.kubectlPath(minor), "--kubeconfig", "\(dataDirectory)/admin.kubeconfig", "--cache-dir",
+        "\(dataDirectory)/kubectl-1.\(minor)",
+      ] + arguments)
+  }
+
+  @discardableResult
+  func kubectl(
+    _ arguments: [String], input: String? = nil, minor: Int = 37, timeout: TimeInterval = 120
+  ) async throws -> String {
+    try await Command.run(kubectlWords(arguments, minor: minor), input: input, timeout: timeout).output
   }
 
   @discardableResult
   func kubectl(
     _ arguments: String..., input: String? = nil, minor: Int = 37, timeout: TimeInterval = 120
   ) async throws -> String {
-    try await Command.run(kubectlCommand(arguments, minor: minor), input: input, timeout: timeout).output
+    try await kubectl(arguments, input: input, minor: minor, timeout: timeout)
   }
 
   /// Waits until a deployment's rollout is through and the pods it replaced are gone, so that every answer is the new ones'.
-  func rolledOut(_ deployment: String, minor: Int = 37) async throws {
-    try await kubectl("rollout", "status", "deployment/\(deployment)", "--timeout=120s", minor: minor)
+  func rolledOut(_ deployment: String, namespace: String = "default", minor: Int = 37) async throws {
+    let space = ["--namespace", namespace]
+    try await kubectl(space + ["rollout", "status", "deployment/\(deployment)", "--timeout=120s"], minor: minor)
     let query = "jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{\"\\n\"}{end}"
-    let leaving = try await kubectl("get", "pods", "-l", "app=\(deployment)", "-o", query, minor: minor).split(separator: "\n")
-      .map { $0.split(separator: " ") }.filter { $0.count == 2 }.map { "pod/\($0[0])" }
-    for pod in leaving { try await kubectl("wait", "--for=delete", pod, "--timeout=60s", minor: minor) }
+    let leaving = try await kubectl(space + ["get", "pods", "-l", "app=\(deployment)", "-o", query], minor: minor)
+      .split(separator: "\n").map { $0.split(separator: " ") }.filter { $0.count == 2 }.map { "pod/\($0[0])" }
+    if !leaving.isEmpty { try await kubectl(space + ["wait", "--for=delete", "--timeout=60s"] + leaving, minor: minor) }
   }
 
   /// What kubectl says where a refusal is expected or possible.
+  func tryKubectl(_ arguments: [String], input: String? = nil, minor: Int = 37) async throws -> Command.Outcome {
+    try await Command.run(kubectlWords(arguments, minor: minor), input: input, mayFail: true)
+  }
+
   func tryKubectl(_ arguments: String..., input: String? = nil, minor: Int = 37) async throws -> Command.Outcome {
-    try await Command.run(kubectlCommand(arguments, minor: minor), input: input, mayFail: true)
+    try await tryKubectl(arguments, input: input, minor: minor)
   }
 
   /// kubectl that stays: `logs -f`, `get -w`, `exec -i`.
-  func kubectlRunning(_ arguments: String..., minor: Int = 37) throws -> Running {
-    try Running(kubectlCommand(arguments, minor: minor))
+  func kubectlRunning(_ arguments: [String], input: String? = nil, minor: Int = 37) throws -> Running {
+    try Running(kubectlWords(arguments, minor: minor), input: input)
   }
+
+  func kubectlRunning(_ arguments: String..., minor: Int = 37) throws -> Running { try kubectlRunning(arguments, minor: minor) }
 
   @discardableResult
   func apply(_ manifest: String, minor: Int = 37) async throws -> String {
