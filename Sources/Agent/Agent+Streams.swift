@@ -61,17 +61,17 @@ extension Agent {
   ) async throws(APIError) -> any ByteStream {
     func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
     func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
-    guard let container = await worker.state(name), let attempt = await worker.attempt(name) else {
+    guard let container = await worker.state(name) else {
       throw APIError.badRequest("container \(name) is not valid for pod \(plan.key.name)")
     }
+    let attempt = container.restarts
     var number = attempt
     let isPrevious = flag("previous")
     if isPrevious {
-      guard let last = container.last else {
+      guard container.last != nil else {
         throw APIError.badRequest(
           "previous terminated container \"\(name)\" in pod \"\(plan.key.name)\" not found")
       }
-      _ = last
       if case .waiting = container.state { number = attempt } else { number = attempt - 1 }
     } else {
       switch container.state {

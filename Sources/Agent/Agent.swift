@@ -318,10 +318,8 @@ package actor Agent: NodeEndpoint {
     for worker in pods.values {
       let plan = await worker.plan
       for container in plan.containers {
-        guard let attempt = await worker.attempt(container.name), let id = await worker.containerID(container.name) else {
-          continue
-        }
-        let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(container.name)/\(attempt).log"
+        guard let state = await worker.state(container.name), let id = state.runningID else { continue }
+        let path = "\(RuntimeConfiguration.logDirectory(plan, configuration))/\(container.name)/\(state.restarts).log"
         var status = stat()
         guard stat(path, &status) == 0, Int64(status.st_size) > configuration.containerLogMaximumBytes else { continue }
         for number in stride(from: configuration.containerLogMaximumFiles - 2, through: 1, by: -1) {

@@ -42,7 +42,6 @@ package struct AgentConfiguration: Sendable {
   package var cgroupRoot: String
   /// Labels that the node gets when it registers, beside the usual ones.
   package var nodeLabels: [String: String] = [:]
-  package var registerNode = true
   /// Rotation of container logs.
   package var containerLogMaximumBytes: Int64 = 10 << 20
   package var containerLogMaximumFiles = 5

@@ -25,7 +25,10 @@ extension OneCluster {
           #expect(absent.status != 0 && absent.errors.contains("no-such-program"), "\(absent)")
           let terminal = try await Terminal.run(
             space.cluster.kubectlWords(
-              ["--namespace", "exec", "exec", "-it", "talker", "--", "sh", "-c", "tty; stty size; read x; echo got $x; exit 5"],
+              [
+                "--namespace", "exec", "exec", "-it", "talker", "--", "sh", "-c",
+                "tty; until stty size | grep -qv ^0; do sleep 0.1; done; stty size; read x; echo got $x; exit 5",
+              ],
               minor: minor),
             input: "typed\n", rows: 33, columns: 77)
           #expect(terminal.status == 5 && terminal.output.contains("/dev/pts/"), "\(terminal)")

@@ -156,27 +156,11 @@ actor PodWorker {
     if case .ready(let id, _) = machine.sandbox, !readySandboxes.contains(id) { handle(.sandboxDied) }
   }
 
-  func fail(reason: String, message: String) { handle(.fail(reason: reason, message: message)) }
-
   var plan: PodPlan { machine.plan }
   var isComplete: Bool { machine.isComplete }
-  var addresses: [String] { machine.addresses }
   var sandboxID: String? { if case .ready(let id, _) = machine.sandbox { id } else { nil } }
 
-  /// The container's present run, or the one before it.
-  func containerID(_ name: String, previous: Bool = false) -> String? {
-    guard let container = machine.containers.first(where: { $0.plan.name == name }) else { return nil }
-    if previous { return container.last?.id }
-    switch container.state {
-    case .running(let running), .stopping(let running): return running.id
-    case .exited(let exit): return exit.id
-    case .waiting, .starting: return container.last?.id
-    }
-  }
-
-  func attempt(_ name: String) -> Int? { machine.containers.first { $0.plan.name == name }?.restarts }
   func state(_ name: String) -> PodMachine.Container? { machine.containers.first { $0.plan.name == name } }
-  var phase: String { machine.phase }
 
   // MARK: The loop
 

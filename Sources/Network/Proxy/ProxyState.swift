@@ -120,7 +120,6 @@ package struct ProxyState: Sendable {
   }
 
   package var isDirty: Bool { !dirty.isEmpty }
-  package var frontCount: Int { installed.count }
   /// The largest number of slots any front has.
   package var mostSlots: Int { installed.values.reduce(0) { max($0, $1.backends.count) } }
 
