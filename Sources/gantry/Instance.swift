@@ -142,6 +142,7 @@ struct Instance {
 
   private func announce(_ line: String) throws {
     GantryCommand.write(line, to: STDOUT_FILENO)
+    ServiceManager.ready()
     guard let path = server.readyFile else { return }
     let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw StartFailure("cannot write --ready-file \(path): \(String(cString: strerror(errno)))") }

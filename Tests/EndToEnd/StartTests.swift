@@ -212,6 +212,22 @@ import Testing
     }
   }
 
+  @Test("a service manager that waits for readiness is told")
+  func notify() async throws {
+    try await Self.place { inside, directory in
+      let listener = """
+        import socket, subprocess, sys
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind("\(directory)/notify")
+        s.settimeout(30)
+        server = subprocess.Popen(["\(Cluster.gantry)", "server", "--data-dir", "\(directory)/d"], env={"NOTIFY_SOCKET": "\(directory)/notify"})
+        try: print(s.recv(100).decode())
+        finally: server.terminate(); server.wait()
+        """
+      #expect(try await Command.run(inside + ["python3", "-c", listener], timeout: 60).output.contains("READY=1"))
+    }
+  }
+
   @Test("the server renews its certificates while it runs")
   func renewal() async throws {
     try await Self.place { inside, directory in
