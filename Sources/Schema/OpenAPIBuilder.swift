@@ -121,6 +121,19 @@ struct OpenAPIBuilder {
     "description": "The group and version of the schema that the object follows, such as `apps/v1`.", "type": "string",
   ]
   private static let kind: Value = ["description": "The kind of the object, such as `Pod`.", "type": "string"]
+  private static let metadata: Value = "What every object has: name, namespace, labels, annotations, owners, versions."
+  private static let listMetadata: Value = "The version of the list, and what it continues with."
+
+  /// What a field is for: as its struct says, or the struct that is inlined there, or its type.
+  private func text(of field: Field, in shape: Shape) -> Value? {
+    for name in [shape.name] + shape.inlined {
+      if let text = text(name, field.name) { return text }
+    }
+    let type = table.shape(field.type)
+    if type.name == "meta/v1.ObjectMeta" { return Self.metadata }
+    if type.name == "meta/v1.ListMeta" { return Self.listMetadata }
+    return text(type.name) ?? (type.isCollection ? text(table.shape(type.element).name) : nil)
+  }
 
   private mutating func definition(_ shape: Shape) -> Value {
     var schema = Object()
@@ -141,7 +154,9 @@ struct OpenAPIBuilder {
       properties["apiVersion"] = Self.apiVersion
       properties["kind"] = Self.kind
     }
-    for field in shape.fields where !field.name.isEmpty { properties[field.name] = property(field, of: shape) }
+    for field in shape.fields where !field.name.isEmpty && properties[field.name] == nil {
+      properties[field.name] = property(field, of: shape)
+    }
     if !properties.isEmpty { schema["properties"] = .object(properties) }
     if shape.isAtomic { schema["x-kubernetes-map-type"] = "atomic" }
     if !kinds.isEmpty { schema["x-kubernetes-group-version-kind"] = .array(kinds.map(\.value)) }
@@ -151,7 +166,7 @@ struct OpenAPIBuilder {
   private mutating func property(_ field: Field, of shape: Shape) -> Value {
     let own = table.shape(field.type)
     var schema = Object()
-    if let text = text(shape.name, field.name) { schema["description"] = text }
+    if let text = text(of: field, in: shape) { schema["description"] = text }
     let inner = self.schema(of: field.type)
     if format == .v3, let link = inner["$ref"] {
       schema["allOf"] = [["$ref": link]]
@@ -212,7 +227,9 @@ struct OpenAPIBuilder {
           "items": isV3 ? ["allOf": [["$ref": .string(items)]], "default": .emptyObject] : ["$ref": .string(items)],
         ],
         "kind": Self.kind,
-        "metadata": isV3 ? ["allOf": [["$ref": .string(meta)]], "default": .emptyObject] : ["$ref": .string(meta)],
+        "metadata": isV3
+          ? ["description": Self.listMetadata, "allOf": [["$ref": .string(meta)]], "default": .emptyObject]
+          : ["description": Self.listMetadata, "$ref": .string(meta)],
       ],
       "x-kubernetes-group-version-kind": [
         GroupVersionKind(group: kind.gvr.group, version: kind.gvr.version, kind: kind.listKind).value

@@ -102,9 +102,8 @@ extension SchemaTable {
       let (seconds, nanos) = try pair(bytes)
       // The zero time travels as an empty message.
       if seconds == 0, nanos == 0 { return .null }
-      // Years 1 to 9999: what RFC 3339 can say.
-      guard (-62_135_596_800..<253_402_300_800).contains(seconds), (0..<1_000_000_000).contains(nanos) else {
-        throw DecodeError("proto: field \(known.goName) is no time between the years 1 and 9999")
+      guard Timestamp.expressible.contains(seconds), (0..<1_000_000_000).contains(nanos) else {
+        throw DecodeError("proto: field \(known.goName) is no time between the years 0 and 9999")
       }
       let time = Timestamp(microseconds: seconds * 1_000_000 + nanos / 1000)
       return .string(shape.kind == .time ? time.description : time.microDescription)

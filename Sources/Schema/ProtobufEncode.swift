@@ -16,7 +16,7 @@ extension SchemaTable {
   /// An object's message alone, as an item of a list has it.
   package func protobufMessage(_ object: EncodedObject, kind: ResourceKind) -> [UInt8] {
     var writer = ProtobufWriter(capacity: object.count + 64)
-    object.withView { write(message: $0, shape(kind.type), resourceVersion: String(object.revision), into: &writer) }
+    object.withView { write(message: $0, shape(kind.type), resourceVersion: version(object), into: &writer) }
     return writer.bytes
   }
 
@@ -50,6 +50,9 @@ extension SchemaTable {
     return ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: writer.bytes).bytes
   }
 
+  /// What was never written (a dry run) has no version.
+  private func version(_ object: EncodedObject) -> String? { object.revision > 0 ? String(object.revision) : nil }
+
   // MARK: Metadata alone
 
   private static let metadataVersion = "meta.k8s.io/v1"
@@ -63,7 +66,7 @@ extension SchemaTable {
   package func protobufMetadataMessage(_ object: EncodedObject) -> [UInt8] {
     guard let type = type(named: "meta/v1.PartialObjectMetadata") else { return [] }
     var writer = ProtobufWriter(capacity: 1024)
-    object.withView { write(message: $0, shape(type), resourceVersion: String(object.revision), into: &writer) }
+    object.withView { write(message: $0, shape(type), resourceVersion: version(object), into: &writer) }
     return writer.bytes
   }
 

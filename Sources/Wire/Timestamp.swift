@@ -8,6 +8,9 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
 
   package var seconds: Int64 { microseconds >= 0 ? microseconds / 1_000_000 : (microseconds - 999_999) / 1_000_000 }
 
+  /// Seconds of the years 0000 to 9999: what RFC 3339 can say.
+  package static let expressible: Range<Int64> = -62_167_219_200..<253_402_300_800
+
   /// Go's zero time, which counts as no time.
   package var isZero: Bool { seconds == -62_135_596_800 }
 
@@ -59,7 +62,9 @@ package struct Timestamp: Sendable, Comparable, Hashable, CustomStringConvertibl
       offset = (hours * 60 + minutes) * (bytes[i] == 45 ? -60 : 60)
     }
     let days = Self.days(year: year, month: month, day: day)
-    return Int64((days * 86400 + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + micro)
+    let seconds = days * 86400 + hour * 3600 + minute * 60 + second - offset
+    // An offset must not lead out of the years that can be written.
+    return expressible.contains(Int64(seconds)) ? Int64(seconds * 1_000_000 + micro) : nil
   }
 
   private static func length(ofMonth month: Int, _ year: Int) -> Int {

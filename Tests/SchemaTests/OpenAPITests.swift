@@ -59,6 +59,26 @@ import Wire
     #expect(podSpec["description"].string?.isEmpty == false)
   }
 
+  @Test("kubectl explain finds every kind, and every field of it has a description")
+  func everyKindIsDescribed() throws {
+    for version in SchemaTable.builtin.groups.flatMap(\.versions) {
+      let document = try Value(json: #require(openAPI.v3(group: version.group, version: version.version)))
+      let schemas = document["components"]["schemas"].object ?? Object()
+      for kind in version.resources {
+        let wanted: Value = ["group": .string(version.group), "version": .string(version.version), "kind": .string(kind.kind)]
+        let found = schemas.members.filter { $0.value["x-kubernetes-group-version-kind"].array?.contains(wanted) == true }
+        #expect(found.count == 1, "\(version.apiVersion) \(kind.kind): \(found.map(\.key))")
+      }
+      for schema in schemas.members where schema.value["properties"].object != nil {
+        #expect(schema.value["description"].string?.isEmpty == false, "\(schema.key)")
+        for field in schema.value["properties"].object?.members ?? [] {
+          let text = field.value["description"].string ?? ""
+          #expect(!text.isEmpty, "\(schema.key).\(field.key)")
+        }
+      }
+    }
+  }
+
   @Test("v2 is whole, as JSON and as protobuf")
   func v2() throws {
     let json = openAPI.v2JSON()

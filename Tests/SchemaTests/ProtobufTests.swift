@@ -2,6 +2,10 @@ import Schema
 import Testing
 import Wire
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 @Suite struct ProtobufTests {
   @Test("what kubectl sends in protobuf is what it prints in JSON, to the byte and in its order", arguments: KubectlBody.all)
   func kubectl(body: KubectlBody) throws {
@@ -55,6 +59,43 @@ import Wire
     #expect(frame.prefix(4).reduce(0) { $0 << 8 | Int($1) } == frame.count - 4)
     let event = try table.decodeProtobuf(Array(frame.dropFirst(4)), type: #require(table.type(named: "meta/v1.WatchEvent")))
     #expect(event["type"] == "ADDED" && event["object"]["metadata"]["name"] == "c")
+  }
+
+  /// The directory of a checkout: staging/src/k8s.io/api/testdata/HEAD, a full object of every kind in JSON and protobuf.
+  @Test("what upstream wrote in protobuf reads as what it wrote in JSON", .enabled(if: getenv("GANTRY_TESTDATA") != nil))
+  func testdata() throws {
+    let directory = String(cString: getenv("GANTRY_TESTDATA"))
+    func read(_ name: String) -> [UInt8]? {
+      guard let file = fopen("\(directory)/\(name)", "r") else { return nil }
+      defer { fclose(file) }
+      var bytes = [UInt8](repeating: 0, count: 1 << 20)
+      bytes.removeSubrange(fread(&bytes, 1, bytes.count, file)...)
+      return bytes
+    }
+    let handle = try #require(opendir(directory))
+    defer { closedir(handle) }
+    var count = 0
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      guard name.hasSuffix(".json"), let json = read(name), let wire = read(name.dropLast(4) + "pb"),
+        let tree = try? Value(json: json),
+        let kind = table.kind(
+          group: (tree["apiVersion"].string ?? "").split(separator: "/").dropLast().first.map(String.init) ?? "",
+          version: (tree["apiVersion"].string ?? "").split(separator: "/").last.map(String.init) ?? "",
+          kind: tree["kind"].string ?? "")
+      else { continue }
+      count += 1
+      do {
+        let a = try table.decode(json, encoding: .json, type: kind.type)
+        let b = try table.decode(wire, encoding: .protobuf, type: kind.type)
+        let (left, right) = (text(table.encode(a.value, type: kind.type)), text(table.encode(b.value, type: kind.type)))
+        #expect(left == right, "\(name)")
+        if !a.strictErrors.isEmpty { print("TESTDATA \(name): \(a.strictErrors.joined(separator: ", ").prefix(300))") }
+      } catch { Issue.record("\(name): \(error)") }
+    }
+    #expect(count > 40)
   }
 
   @Test("metadata leaves alone, without what it describes")

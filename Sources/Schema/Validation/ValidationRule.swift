@@ -88,7 +88,7 @@ final class ValidationRule: Sendable {
     maximum = row["max"].int
     values = row["values"].array ?? (row["value"].isNull ? [] : [row["value"]])
     prefixes = (row["prefixes"].array ?? []).compactMap(\.string)
-    shown = row["shown"].isNull ? nil : row["shown"]
+    shown = row["shown"].isNull ? Value?.none : row["shown"]
     let base = text.isEmpty ? "" : text + "."
     members = (row["members"].array ?? row["maps"].array ?? []).map { RulePath($0.string ?? "") }
     by = (row["by"].array ?? []).map { RulePath($0.string ?? "") }
@@ -105,8 +105,8 @@ final class ValidationRule: Sendable {
       let row = Value.object(members)
       return Choice(
         error: FieldError.Kind(rawValue: row["error"].string ?? "") ?? .invalid, message: row["message"].string ?? "",
-        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false, shown: row["shown"].isNull ? nil : row["shown"]
-      )
+        at: row["at"].string ?? "", valueOmitted: row["valueOmitted"].bool ?? false,
+        shown: row["shown"].isNull ? Value?.none : row["shown"])
     }
     none = choice("none")
     many = choice("many")
@@ -148,6 +148,8 @@ struct RulePath: Sendable {
     var step: Step
     /// A struct that Go always holds: what lies below is checked even where the struct is absent.
     var isAlwaysThere: Bool
+    /// A key of a map, which errors show in brackets.
+    var isKey = false
   }
 
   var nodes: [Node] = []
@@ -163,7 +165,7 @@ struct RulePath: Sendable {
   init(_ text: String, table: SchemaTable? = nil, type: Shape? = nil) {
     self.text = text
     var shape = type
-    for part in Self.split(text) {
+    for (part, isKey) in Self.split(text) {
       if part == "[*]" {
         nodes.append(Node(step: .each, isAlwaysThere: false))
         shape = shape.flatMap { s in s.kind == .list || s.kind == .listMessage || s.kind == .map ? table?.shape(s.element) : nil }
@@ -171,39 +173,42 @@ struct RulePath: Sendable {
       }
       let field = shape?.kind == .object ? shape?.field(part) : nil
       let next = field.flatMap { table?.shape($0.type) }
-      nodes.append(Node(step: .field(part), isAlwaysThere: field.map { !$0.isPointer && next?.kind == .object } ?? false))
+      let isAlwaysThere = field.map { !$0.isPointer && next?.kind == .object } ?? false
+      // A map that is absent lacks every key.
+      if isKey, !nodes.isEmpty { nodes[nodes.count - 1].isAlwaysThere = true }
+      nodes.append(Node(step: .field(part), isAlwaysThere: isAlwaysThere, isKey: isKey))
       shape = next ?? (shape?.kind == .map ? shape.flatMap { table?.shape($0.element) } : nil)
     }
   }
 
-  /// `a.b[*].c["x.y"]` → a, b, [*], c, x.y
-  private static func split(_ text: String) -> [String] {
-    var parts: [String] = []
+  /// `a.b[*].c["x.y"]` → a, b, [*], c, x.y (a key)
+  private static func split(_ text: String) -> [(part: String, isKey: Bool)] {
+    var parts: [(part: String, isKey: Bool)] = []
     var current = ""
     var rest = text[...]
+    func end() {
+      if !current.isEmpty { parts.append((current, false)) }
+      current = ""
+      if rest.first == "." { rest = rest.dropFirst() }
+    }
     while let c = rest.first {
       if rest.hasPrefix("[*]") {
-        if !current.isEmpty { parts.append(current) }
-        current = ""
-        parts.append("[*]")
         rest = rest.dropFirst(3)
-        if rest.first == "." { rest = rest.dropFirst() }
-      } else if rest.hasPrefix("[\""), let end = rest.range(of: "\"]") {
-        if !current.isEmpty { parts.append(current) }
-        current = ""
-        parts.append(String(rest[rest.index(rest.startIndex, offsetBy: 2)..<end.lowerBound]))
-        rest = rest[end.upperBound...]
-        if rest.first == "." { rest = rest.dropFirst() }
+        end()
+        parts.append(("[*]", false))
+      } else if rest.hasPrefix("[\""), let close = rest.range(of: "\"]") {
+        let key = String(rest[rest.index(rest.startIndex, offsetBy: 2)..<close.lowerBound])
+        rest = rest[close.upperBound...]
+        end()
+        parts.append((key, true))
       } else if c == "." {
-        if !current.isEmpty { parts.append(current) }
-        current = ""
-        rest = rest.dropFirst()
+        end()
       } else {
         current.append(c)
         rest = rest.dropFirst()
       }
     }
-    if !current.isEmpty { parts.append(current) }
+    end()
     return parts
   }
 

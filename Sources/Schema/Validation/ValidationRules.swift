@@ -22,6 +22,8 @@ struct ValidationRules: Sendable {
   let names: [String: (format: RuleFormat?, scope: String)]
   /// Custom rules for which there is no code, as `type|path|does`.
   let unenforced: [String]
+  /// Every rule that needs code, also of gates that are off.
+  let custom: Set<String>
   /// Formats that pass everything.
   let openFormats: Set<String>
   /// By position of the shape: whether it has rules or leads to one that has.
@@ -35,20 +37,22 @@ struct ValidationRules: Sendable {
       preconditionFailure("the embedded rules do not parse: \(error)")
     }
     var unenforced: [String] = []
+    var custom: Set<String> = []
     var openFormats: Set<String> = []
     let gates = value["gates"]
     func parse(_ rows: Value, _ section: String, _ shape: Shape?) -> [ValidationRule] {
       (rows.array ?? []).compactMap { row in
+        let name = "\(section)|\(row["path"].string ?? "")|\(row["does"].string ?? "")"
+        if row["rule"] == "custom" { custom.insert(name) }
         if let gate = row["gate"].string, !(gates[gate].bool ?? table.isOn(gate: gate)) { return nil }
         guard let rule = ValidationRule(row, section: section, table: table, shape: shape) else { return nil }
-        if rule.kind == .custom, rule.custom == nil {
-          unenforced.append("\(section)|\(row["path"].string ?? "")|\(row["does"].string ?? "")")
-        }
+        if rule.kind == .custom, rule.custom == nil { unenforced.append(name) }
         if let name = row["format"].string, rule.format == nil { openFormats.insert(name) }
         return rule
       }
     }
     var types: [Int32: [ValidationRule]] = [:]
+    var inherited: [Int32: [ValidationRule]] = [:]
     for member in value["types"].object?.members ?? [] {
       guard let id = table.type(named: member.key) else { continue }
       types[id.index] = parse(member.value, member.key, table.shape(id))
@@ -59,10 +63,20 @@ struct ValidationRules: Sendable {
     for member in value["names"].object?.members ?? [] {
       names[member.key] = (RuleFormat(rawValue: member.value[0].string ?? ""), member.value[1].string ?? "")
     }
+    // What holds for a struct holds where it is inlined.
+    for (i, shape) in table.shapes.enumerated() {
+      for name in shape.inlined {
+        if let id = table.type(named: name), let rules = types[id.index], id.index != Int32(i) {
+          inherited[Int32(i), default: []] += rules
+        }
+      }
+    }
+    types.merge(inherited) { $0 + $1 }
     self.types = table.shapes.indices.map { types[Int32($0)] ?? [] }
     self.sets = sets
     self.names = names
     self.unenforced = unenforced
+    self.custom = custom
     self.openFormats = openFormats
     let reaching = Self.reaching(table, types)
     self.reaching = table.shapes.indices.map { reaching.contains(Int32($0)) }

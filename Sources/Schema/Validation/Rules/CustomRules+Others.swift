@@ -2,7 +2,8 @@ import Wire
 
 extension CustomRules {
   private static func isJSON(_ value: Value) -> [CustomFinding] {
-    guard let text = value.string, !text.isEmpty else { return fine }
+    guard let text = value.string else { return fine }
+    if text.isEmpty { return [CustomFinding(message: "unexpected end of JSON input")] }
     guard let bytes = Base64.decode(text), let parsed = try? Value(json: bytes) else {
       return [CustomFinding(message: "invalid character looking for beginning of value")]
     }
@@ -37,7 +38,8 @@ extension CustomRules {
     "core/v1.Secret|data[\".dockercfg\"]|a JSON object": { value, _ in isJSON(value) },
     "core/v1.Secret|data[\".dockerconfigjson\"]|a JSON object": { value, _ in isJSON(value) },
     "core/v1.Secret|data|username or password is present; else two errors, data[username] and data[password]": { value, _ in
-      value["username"].isNull && value["password"].isNull ? [CustomFinding(), CustomFinding(suffix: nil)] : fine
+      guard value["username"].isNull, value["password"].isNull else { return fine }
+      return ["username", "password"].map { CustomFinding(at: [.field("data"), .key($0)]) }
     },
     "core/v1.PersistentVolumeSpec|capacity|storage and nothing else": refuse { value, _ in
       value["storage"].isNull || (value.object?.count ?? 0) != 1

@@ -1,8 +1,6 @@
 import Wire
 
 extension CustomRules {
-  private static let containerLists = ["containers", "initContainers"]
-
   private static func sum(_ pod: Value, _ resource: String) -> Quantity? {
     var total = Quantity(nanos: 0, format: .decimalSI)
     var found = false
@@ -17,8 +15,6 @@ extension CustomRules {
   private static func volume(_ name: Value, _ scope: CustomScope) -> Value {
     (scope.pod["spec"]["volumes"].array ?? []).first { $0["name"] == name } ?? .null
   }
-
-  private static func hugePages(_ value: Value, _ scope: CustomScope) -> [CustomFinding] { fine }
 
   private static func withoutSeconds(_ toleration: Value) -> Value {
     var toleration = toleration
@@ -45,7 +41,7 @@ extension CustomRules {
   private static let fieldPaths: Set<String> = [
     "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
     "spec.restartPolicy", "spec.serviceAccountName", "spec.schedulerName", "status.phase", "status.hostIP", "status.hostIPs",
-    "status.podIP", "status.podIPs",
+    "status.podIP", "status.podIPs", "spec.host",
   ]
 
   /// Pods, their containers and volumes.
@@ -69,7 +65,6 @@ extension CustomRules {
       let names = ["limits", "requests"].flatMap { value[$0].object?.keys ?? [] }
       return names.contains { $0.hasPrefix("hugepages-") } && !names.contains("cpu") && !names.contains("memory")
     },
-    "resourceRequirements|limits[*]|hugepages-<size>: a whole multiple of the page size": { value, _ in fine },
     "resourceRequirements|claims|name alone, or name and request, are not repeated; name alone excludes name with request": {
       value, _ in
       var seen: [String] = []
@@ -92,9 +87,15 @@ extension CustomRules {
         ? [CustomFinding(message: "must be non-negative and less than terminationGracePeriodSeconds (\(grace))")] : fine
     },
     "core/v1.ObjectFieldSelector|fieldPath|apiVersion must be v1 and the path one of the known pod field labels or a subscripted metadata.annotations or metadata.labels":
-      { value, _ in
+      { value, scope in
         guard let path = value.string, !path.isEmpty, !fieldPaths.contains(path) else { return fine }
-        if path.hasSuffix("']"), path.hasPrefix("metadata.annotations['") || path.hasPrefix("metadata.labels['") { return fine }
+        for (holder, lowercases) in [("metadata.annotations['", true), ("metadata.labels['", false)]
+        where path.hasPrefix(holder) && path.hasSuffix("']") {
+          let key = String(path.dropFirst(holder.count).dropLast(2))
+          return LabelNames.key(lowercases ? key.lowercased() : key).map {
+            CustomFinding(message: $0, value: .string(lowercases ? key.lowercased() : key), at: scope.typePlace)
+          }
+        }
         return [CustomFinding(message: "error converting fieldPath: field label not supported: \(path)")]
       },
     "core/v1.ProjectedVolumeSource|sources|paths of all items of all sources are distinct (serviceAccountToken.path is not in the comparison)":
@@ -163,8 +164,6 @@ extension CustomRules {
       }
       return findings
     },
-    "core/v1.PodSpec|containers[*].ports[*].hostPort|with hostNetwork equal to containerPort (in templates only where hostPort is set)":
-      { _, _ in fine },
     "core/v1.PodSpec|resources.requests|at least the sum over containers for the same resource": { value, scope in
       (value.object?.members ?? []).compactMap { member in
         guard let amount = member.value.quantity, let total = sum(scope.base, member.key), amount < total
@@ -235,6 +234,5 @@ extension CustomRules {
     },
     "core/v1.Pod||not in mirror pods (error path shown as [])": { _, _ in bad },
     "core/v1.Pod||not in windows pods (error path shown as [])": { _, _ in bad },
-    "core/v1.TopologySpreadConstraint|matchLabelKeys|not in labelSelector given by the user": { _, _ in fine },
   ]
 }

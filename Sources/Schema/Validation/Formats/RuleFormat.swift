@@ -12,7 +12,10 @@ enum RuleFormat: String, Sendable {
   case claimResourceName, resourceNameOfContext, extendedResourceName, limitType, kubeFinalizer, sysctlName, iscsiName, hostPortList
   case cron, timeZone, printable, conditionReason, nodeFeatureName, leaseStrategy, groupVersion, webhookURL, webhookPath
   case nonResourceURL, simpleJSONPath, jsonObject, poolName, resourceQualifiedName, resourceFullyQualifiedName, semver, uuid
-  case interfaceAddress, endpointAddressOfType, windowsUserName, clusterTrustBundleName
+  case interfaceAddress, endpointAddressOfType, windowsUserName, clusterTrustBundleName, regexp, pemCertificates, certificateRequest
+  case dryRun
+  /// An address that an endpoint may have, of one family.
+  case ipv4Endpoint, ipv6Endpoint
 
   /// - Parameter context: what a name of a resource is checked as, where the rule says "of the context".
   func check(_ text: String, context: RuleFormat? = nil) -> [String] {
@@ -78,7 +81,13 @@ enum RuleFormat: String, Sendable {
       guard let address = Addresses.parse(text) else { return [Addresses.badIP] }
       return address.description == text ? [] : ["must be in canonical form (\"\(address)\")"]
     case .endpointIP: return Addresses.endpoint(text)
-    case .endpointAddressOfType: return []
+    // What the slice's type says stands in the context (Validator.format).
+    case .endpointAddressOfType: return (context ?? .nonEmpty).check(text)
+    case .ipv4Endpoint, .ipv6Endpoint:
+      guard let address = Addresses.parse(text), address.isV4 == (self == .ipv4Endpoint) else {
+        return ["must be a valid \(self == .ipv4Endpoint ? "IPv4" : "IPv6") address"]
+      }
+      return Addresses.endpoint(text)
     case .cidr: return Addresses.cidr(text) == nil ? [Addresses.badCIDR] : []
     case .cidrStrict:
       guard let cidr = Addresses.cidr(text) else { return [Addresses.badCIDR] }
@@ -117,7 +126,11 @@ enum RuleFormat: String, Sendable {
       return text.contains("/") ? [] : ["must be a domain-prefixed key (such as \"acme.io/foo\")"]
     case .csiDriverName: return DNSNames.subdomain(text.lowercased())
     case .signerName: return Paths.signerName(text)
-    case .clusterTrustBundleName: return []
+    case .clusterTrustBundleName: return DNSNames.subdomain(text.split(separator: ":").last.map(String.init) ?? "")
+    case .regexp: return RegularExpression.problem(text).map { [$0] } ?? []
+    case .pemCertificates: return PEM.certificates(text)
+    case .certificateRequest: return PEM.certificateRequest(text)
+    case .dryRun: return text == "All" ? [] : ["supported values: \"All\""]
     case .resourceName: return ResourceNames.name(text)
     case .containerResourceName, .limitResourceName: return ResourceNames.container(text)
     case .podResourceName:
@@ -149,7 +162,22 @@ enum RuleFormat: String, Sendable {
       return ["must be valid format starting with iqn, eui, or naa"]
     case .cron: return CronExpression.problem(text).map { [$0] } ?? []
     case .timeZone: return KeyNames.timeZone(text)
-    case .nodeFeatureName, .leaseStrategy, .poolName, .windowsUserName: return []
+    case .nodeFeatureName:
+      let isName = text.split(separator: "/", omittingEmptySubsequences: false).enumerated().allSatisfy { i, part in
+        guard let first = part.utf8.first, i == 0 ? first &- 65 < 26 : first.isLetter else { return false }
+        return part.utf8.allSatisfy(\.isAlphanumeric)
+      }
+      return isName && text.utf8.count <= 253
+        ? [] : [regexMessage("a feature's name must be of letters and digits", "[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*")]
+    case .leaseStrategy:
+      if text == "OldestEmulationVersion" { return [] }
+      return text.contains("/")
+        ? LabelNames.key(text)
+        : ["must be a fully qualified name (such as \"acme.io/foo\") or one of the known strategies: OldestEmulationVersion"]
+    case .poolName:
+      if text.utf8.count > 253 { return ["must be no more than 253 characters"] }
+      return text.split(separator: "/", omittingEmptySubsequences: false).flatMap { DNSNames.subdomain(String($0)) }
+    case .windowsUserName: return WindowsUserName.problems(text)
     case .groupVersion:
       let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
       if parts.count == 1 { return parts[0].isEmpty ? ["version must be specified"] : DNSNames.label1035(parts[0]) }
@@ -206,141 +234,4 @@ extension UInt8 {
   var isLower: Bool { self &- 97 < 26 }
   var isLetter: Bool { (self | 32) &- 97 < 26 }
   var isAlphanumeric: Bool { isDigit || isLetter }
-}
-
-/// Names of DNS.
-enum DNSNames {
-  static let labelPattern = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-  static let subdomainPattern = #"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"#
-
-  static func isLabel(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
-    guard let first = bytes.first, let last = bytes.last, first != 45, last != 45 else { return false }
-    return bytes.allSatisfy { $0.isLower || $0.isDigit || $0 == 45 }
-  }
-
-  static func isSubdomain(_ text: some StringProtocol) -> Bool {
-    text.utf8.split(separator: 46, omittingEmptySubsequences: false).allSatisfy { isLabel($0) }
-  }
-
-  static func label(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 63 { messages.append("must be no more than 63 characters") }
-    if !isLabel(text.utf8) {
-      messages.append(
-        isSubdomain(text)
-          ? "must not contain dots"
-          : regexMessage(
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
-            labelPattern, ["my-name", "123-abc"]))
-    }
-    return messages
-  }
-
-  static func subdomain(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 253 { messages.append("must be no more than 253 characters") }
-    if !isSubdomain(text) {
-      messages.append(
-        regexMessage(
-          "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
-          subdomainPattern, ["example.com"]))
-    }
-    return messages
-  }
-
-  static func subdomainUnderscore(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 253 { messages.append("must be no more than 253 characters") }
-    let isFine = text.utf8.split(separator: 46, omittingEmptySubsequences: false).allSatisfy { label in
-      let rest = label.first == 95 ? label.dropFirst() : label
-      guard let first = rest.first, let last = rest.last, first.isLower || first.isDigit, last.isLower || last.isDigit else {
-        return false
-      }
-      return rest.allSatisfy { $0.isLower || $0.isDigit || $0 == 45 || $0 == 95 }
-    }
-    if !isFine {
-      messages.append(
-        regexMessage(
-          "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
-          #"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"#, ["example.com"]))
-    }
-    return messages
-  }
-
-  static func label1035(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 63 { messages.append("must be no more than 63 characters") }
-    if !isLabel(text.utf8) || text.utf8.first?.isDigit == true {
-      messages.append(
-        regexMessage(
-          "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-          "[a-z]([-a-z0-9]*[a-z0-9])?", ["my-name", "abc-123"]))
-    }
-    return messages
-  }
-
-  static func wildcard(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 253 { messages.append("must be no more than 253 characters") }
-    if !text.hasPrefix("*.") || !isSubdomain(text.dropFirst(2)) {
-      messages.append(
-        regexMessage(
-          "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
-          #"\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"#, ["*.example.com"]))
-    }
-    return messages
-  }
-}
-
-/// Keys and values of labels.
-package enum LabelNames {
-  static let namePattern = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-
-  static func isName(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
-    guard let first = bytes.first, let last = bytes.last, first.isAlphanumeric, last.isAlphanumeric else { return false }
-    return bytes.allSatisfy { $0.isAlphanumeric || $0 == 45 || $0 == 95 || $0 == 46 }
-  }
-
-  /// - Returns: what is wrong with it, nothing for a proper key.
-  package static func key(_ text: String) -> [String] {
-    let parts = text.utf8.split(separator: 47, omittingEmptySubsequences: false)
-    let rule =
-      "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-    let examples = ["MyName", "my.name", "123-abc"]
-    var messages: [String] = []
-    guard parts.count <= 2, let name = parts.last else {
-      return [
-        "a valid label key "
-          + regexMessage(rule, namePattern, examples)
-          + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-      ]
-    }
-    if parts.count == 2 {
-      if parts[0].isEmpty {
-        messages.append("prefix part must be non-empty")
-      } else {
-        messages += DNSNames.subdomain(String(Substring(parts[0]))).map { "prefix part \($0)" }
-      }
-    }
-    if name.isEmpty {
-      messages.append("name part must be non-empty")
-    } else if name.count > 63 {
-      messages.append("name part must be no more than 63 bytes")
-    }
-    if !isName(name) { messages.append("name part " + regexMessage(rule, namePattern, examples)) }
-    return messages
-  }
-
-  /// - Returns: what is wrong with it, nothing for a proper value.
-  package static func value(_ text: String) -> [String] {
-    var messages: [String] = []
-    if text.utf8.count > 63 { messages.append("must be no more than 63 bytes") }
-    if !text.isEmpty, !isName(text.utf8) {
-      messages.append(
-        regexMessage(
-          "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-          "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", ["MyValue", "my_value", "12345"]))
-    }
-    return messages
-  }
 }

@@ -7,8 +7,8 @@ struct CustomFinding {
   var kind: FieldError.Kind?
   /// Steps below the value.
   var more: [FieldStep] = []
-  /// A field below the value, instead of the rule's place.
-  var suffix: String?
+  /// The whole place, from the object's root, instead of the rule's.
+  var at: [FieldStep]?
 }
 
 /// What a rule of code sees beside the value.
@@ -19,6 +19,22 @@ struct CustomScope {
   let oldBase: Value
   /// The stored value at the rule's path.
   let old: Value
+  /// How many steps lead from the root to the type.
+  let depth: Int
+
+  /// From the root to the value, and to the value of the type.
+  var place: [FieldStep] { validator.path }
+  var typePlace: [FieldStep] { Array(validator.path.prefix(depth)) }
+
+  /// What stands at a place of the object that is written.
+  func value(at place: some Sequence<FieldStep>) -> Value {
+    place.reduce(root) { value, step in
+      switch step {
+      case .field(let name), .key(let name): value[name]
+      case .index(let i): value[i]
+      }
+    }
+  }
 
   var root: Value { validator.root }
   var oldRoot: Value? { validator.oldRoot }
@@ -34,9 +50,17 @@ typealias CustomRule = @Sendable (Value, CustomScope) -> [CustomFinding]
 enum CustomRules {
   static let code: [String: CustomRule] = {
     var all: [String: CustomRule] = [:]
-    for part in [metadata, workloads, pods, services, others] { all.merge(part) { first, _ in first } }
+    for part in parts { all.merge(part) { first, _ in first } }
     return all
   }()
+
+  /// By topic; no rule stands in two.
+  static var parts: [[String: CustomRule]] {
+    [
+      metadata, annotations, workloads, jobs, pods, podSpecs, podUpdates, amounts, services, storage, requests, policies,
+      customResources, schemas, others,
+    ]
+  }
 
   static let fine: [CustomFinding] = []
   static let bad = [CustomFinding()]
