@@ -51,7 +51,8 @@ final class ValidationRule: Sendable {
   /// Whether an absent value, and everything below it, is fine.
   private static func passesAbsent(_ kind: Kind, isAcross: Bool, empty: Bool) -> Bool {
     switch kind {
-    case .required, .exactlyOne, .atLeastOne, .immutable, .mutableOnly, .notDecreased, .cel, .custom, .skip, .useType: false
+    case .required, .matches, .exactlyOne, .atLeastOne, .immutable, .mutableOnly, .notDecreased, .cel, .custom, .skip, .useType:
+      false
     case .unique: !isAcross
     default: !empty
     }
@@ -155,6 +156,15 @@ struct RulePath: Sendable {
   var nodes: [Node] = []
   var text = ""
 
+  /// The last field is a pointer to a struct: an empty one is given, not absent.
+  var endsInStructPointer = false
+
+  /// What counts as not given.
+  func isUnset(_ value: Value) -> Bool {
+    if endsInStructPointer, case .object = value { return false }
+    return value.isZero
+  }
+
   var isRoot: Bool { nodes.isEmpty }
   /// The single field that the path names.
   var onlyField: String? {
@@ -168,11 +178,13 @@ struct RulePath: Sendable {
     for (part, isKey) in Self.split(text) {
       if part == "[*]" {
         nodes.append(Node(step: .each, isAlwaysThere: false))
+        endsInStructPointer = false
         shape = shape.flatMap { s in s.kind == .list || s.kind == .listMessage || s.kind == .map ? table?.shape(s.element) : nil }
         continue
       }
       let field = shape?.kind == .object ? shape?.field(part) : nil
       let next = field.flatMap { table?.shape($0.type) }
+      endsInStructPointer = field.map { $0.isPointer && next?.kind == .object } ?? false
       let isAlwaysThere = field.map { !$0.isPointer && next?.kind == .object } ?? false
       // A map that is absent lacks every key.
       if isKey, !nodes.isEmpty { nodes[nodes.count - 1].isAlwaysThere = true }

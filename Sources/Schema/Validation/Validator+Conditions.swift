@@ -9,8 +9,8 @@ extension Validator {
 
   func holds(_ condition: RuleCondition, _ value: Value, _ old: Value) -> Bool {
     switch condition {
-    case .set(let path): return !path.first(below: value).isZero
-    case .unset(let path): return path.first(below: value).isZero
+    case .set(let path): return !path.isUnset(path.first(below: value))
+    case .unset(let path): return path.isUnset(path.first(below: value))
     case .isTrue(let path): return path.first(below: value).bool == true
     case .oneOf(let path, let values):
       let found = path.first(below: value)

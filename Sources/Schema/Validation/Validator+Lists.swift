@@ -15,6 +15,9 @@ extension Validator {
 
   func unique(_ rule: ValidationRule, _ value: Value, base: Int) {
     var seen: Set<String> = []
+    // Upstream tells of two constraints at the earlier one.
+    let tellsFirst = rule.reports?.hasPrefix("{") == true
+    var first: [String: Int] = [:]
     for list in [rule.path] + rule.across {
       visit(list, value, .null) { found, _ in
         // A path with [*] visits each value: they are collected over all visits.
@@ -24,7 +27,16 @@ extension Validator {
           let key = rule.by.isEmpty ? [element] : rule.by.map { $0.first(below: element) }
           if !rule.emptyCounts, rule.by.count == 1, key[0].isZero { continue }
           if let skip = rule.skipZero, skip.first(below: element).isZero { continue }
-          if seen.insert(Value.array(key).json).inserted { continue }
+          let identity = Value.array(key).json
+          if seen.insert(identity).inserted {
+            first[identity] = i
+            continue
+          }
+          if tellsFirst {
+            let shown = "{\(key.map { $0.string ?? "" }.joined(separator: ", "))}"
+            report(rule, base: base, .string(shown), more: [.index(first[identity] ?? i)], suffix: rule.reports)
+            continue
+          }
           let shown: Value =
             rule.by.isEmpty
             ? element

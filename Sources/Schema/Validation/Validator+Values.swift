@@ -6,10 +6,10 @@ extension Validator {
     guard let format = rule.format else { return }
     if format == .kubeFinalizer, Self.freeFinalizers.contains(kind.gvr.group) { return }
     if value == "*", kind.gvr.group == "flowcontrol.apiserver.k8s.io" { return }
-    if let number = value.int {
+    if let number = value.int ?? (format == .portNumberOrName && value.isNull ? 0 : nil) {
       // A port by its number, or a count beside a percentage.
       if format == .portNumberOrName, !(1...65535).contains(number) {
-        report(rule, base: base, value, "must be between 1 and 65535, inclusive", more: more)
+        report(rule, base: base, .int(number), "must be between 1 and 65535, inclusive", more: more)
       }
       return
     }
@@ -84,7 +84,10 @@ extension Validator {
   }
 
   func compare(_ rule: ValidationRule, _ value: Value, _ holder: Value, base: Int) {
-    guard let other = rule.others.first.map({ $0.path.first(below: $0.isPod ? pod : holder) }), !other.isNull else { return }
+    guard var other = rule.others.first.map({ $0.path.first(below: $0.isPod ? pod : holder) }) else { return }
+    // Go does not tell an absent number from zero.
+    if other.isNull, !rule.perKey, value.int != nil { other = 0 }
+    if other.isNull { return }
     let limits = ObjectIndex(rule.perKey ? other.object ?? Object() : Object())
     func holds(_ a: Value, _ b: Value) -> Bool {
       if let x = a.double, let y = b.double { return Self.compare(x, rule.op, y) }

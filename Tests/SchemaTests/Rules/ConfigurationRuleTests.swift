@@ -107,6 +107,7 @@ import Testing
       "addressType: FQDN\nendpoints: [{addresses: [a.example.com]}]"),
     RuleCase(
       slice, "[10.0.0.1]", "['fd00::1']", #"endpoints[0].addresses[0]: Invalid value: "fd00::1": must be a valid IPv4 address"#),
+    RuleCase(slice, "[10.0.0.1]", "[]", "endpoints[0].addresses: Required value: must contain at least 1 address"),
     RuleCase(policy, "[pods, pods/status]", "['*', '*/scale']"),
     RuleCase(
       policy, "[pods, pods/status]", "['pods/*', pods/log]",
@@ -195,6 +196,39 @@ import Testing
     #expect(
       try RuleCase.errors(again, over: issued, .status).contains(
         "status.certificate: Forbidden: updates may not modify existing certificate content"))
+  }
+
+  @Test("metadata: finalizers and owners are told of without an index")
+  func metadata() throws {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, finalizers: [a/b]}"
+    #expect(try RuleCase.errors(map) == [])
+    let found = try RuleCase.errors(map.replacing("a/b", with: "a b"))
+    #expect(
+      found.count == 2 && found[0].hasPrefix("metadata.finalizers: Invalid value: \"a b\": name part must consist"), "\(found)")
+    #expect(
+      found.last
+        == #"metadata.finalizers[0]: Invalid value: "a b": name is neither a standard finalizer name nor is it fully qualified"#)
+    let owned = map.replacing("finalizers: [a/b]", with: "ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: ''}]")
+    #expect(try RuleCase.errors(owned) == [#"metadata.ownerReferences.uid: Invalid value: "": must not be empty"#])
+  }
+
+  @Test("what does not change: data of revisions, sizes of claims that are not bound")
+  func immutable() throws {
+    let revision = "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {name: r}\nrevision: 1\ndata: {a: 1}"
+    #expect(
+      try RuleCase.errors(revision.replacing("a: 1", with: "a: 2"), over: revision, .update)
+        == [#"data: Invalid value: {"a":2}: field is immutable"#])
+    #expect(try RuleCase.errors(revision.replacing("revision: 1", with: "revision: 2"), over: revision, .update) == [])
+    let claim =
+      "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}\nstatus: {phase: Pending}"
+    let bigger = try RuleCase.errors(claim.replacing("2Gi", with: "3Gi"), over: claim, .update)
+    #expect(bigger.count == 1 && bigger[0].hasPrefix("spec: Forbidden: spec is immutable after creation except"), "\(bigger)")
+    let port =
+      "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\nspec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}"
+    #expect(try RuleCase.errors(port) == [])
+    #expect(
+      try RuleCase.errors(port.replacing("port: 80", with: "port: 0"))
+        == ["spec.ingress[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"])
   }
 
   @Test("what a claim asks for, once it has it")

@@ -172,6 +172,15 @@ import Testing
 
   @Test("created", arguments: creates) func create(rule: RuleCase) throws { try rule.check() }
 
+  @Test("every version has a schema")
+  func noSchema() throws {
+    let start = try #require(Self.definition.range(of: "    schema:"))
+    let end = try #require(Self.definition.range(of: "status: {storedVersions"))
+    let bare = String(Self.definition[..<start]) + String(Self.definition[end...])
+    let plain = bare.replacing("selectableFields: [{jsonPath: .spec.color}]", with: "deprecated: false")
+    #expect(try RuleCase.errors(plain) == ["spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"])
+  }
+
   @Test("a version that was stored stays until nothing is stored in it; an established kind keeps its scope")
   func updates() throws {
     let established = Self.definition.replacing(
@@ -209,5 +218,17 @@ import Testing
     let found = try RuleCase.errors(yaml)
     #expect(
       found.count == 1 && found[0].contains("must be a valid regular expression, but isn't: error parsing regexp: "), "\(found)")
+  }
+}
+
+extension String {
+  /// Where a text stands first.
+  fileprivate func range(of needle: String) -> String.Index? {
+    var i = startIndex
+    while i < endIndex {
+      if self[i...].hasPrefix(needle) { return i }
+      i = index(after: i)
+    }
+    return nil
   }
 }

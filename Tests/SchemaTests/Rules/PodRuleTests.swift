@@ -39,6 +39,25 @@ import Testing
       pod, "env: [{name: A, value: b}]", "envFrom: [{prefix: A_}]",
       "spec.containers[0].envFrom: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`"),
     RuleCase(pod, "env: [{name: A, value: b}]", "envFrom: [{prefix: A_, configMapRef: {name: c}}]"),
+    RuleCase(
+      pod, "{name: A, value: b}", "{name: A, valueFrom: {}}",
+      #"spec.containers[0].env[0].valueFrom: Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"#
+    ),
+    RuleCase(
+      pod, "{name: A, value: b}",
+      "{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}, configMapKeyRef: {name: c, key: k}}}",
+      #"spec.containers[0].env[0].valueFrom: Invalid value: "": may not have more than one field specified at a time"#),
+    RuleCase(
+      pod, "{name: A, value: b}", "{name: A, valueFrom: {fieldRef: {apiVersion: v9, fieldPath: metadata.name}}}",
+      #"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.name": error converting fieldPath: unsupported pod version: v9"#
+    ),
+    RuleCase(
+      pod, "name: c, image", "livenessProbe: {tcpSocket: {port: 0}}, name: c, image",
+      "spec.containers[0].livenessProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive"),
+    RuleCase(
+      pod, "serviceAccountName: default",
+      "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 2, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]",
+      #"spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: "{a, DoNotSchedule}""#),
     // Probes, hooks and volumes are of one kind each.
     RuleCase(
       pod, "name: c, image", "livenessProbe: {periodSeconds: 5}, name: c, image",

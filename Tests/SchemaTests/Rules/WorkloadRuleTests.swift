@@ -84,6 +84,31 @@ import Testing
     RuleCase(
       deployment, "containers: [{name: c, image: nginx}]",
       "hostNetwork: true, containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]"),
+    // Selectors: none selects nothing, an empty one is refused.
+    RuleCase(
+      deployment, "  selector: {matchLabels: {app: web}}\n", "",
+      "spec.selector: Required value",
+      #"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#),
+    RuleCase(
+      deployment, "selector: {matchLabels: {app: web}}", "selector: {}",
+      "spec.selector: Invalid value: {}: empty selector is invalid for deployment"),
+    RuleCase(
+      deployment, "labels: {app: web}, ", "",
+      #"spec.template.metadata.labels: Invalid value: "null": `selector` does not match template `labels`"#),
+    RuleCase(
+      deployment, "  selector:", "  progressDeadlineSeconds: 0\n  selector:",
+      "spec.progressDeadlineSeconds: Invalid value: 0: must be greater than minReadySeconds"),
+    RuleCase(
+      deployment, [("kind: Deployment", "kind: DaemonSet"), ("selector: {matchLabels: {app: web}}", "selector: {}")],
+      "spec.selector: Invalid value: {}: empty selector is invalid for daemonset"),
+    RuleCase(
+      deployment,
+      [
+        ("kind: Deployment", "kind: StatefulSet"),
+        ("  selector:", "  updateStrategy: {type: OnDelete, rollingUpdate: {partition: 0}}\n  selector:"),
+      ],
+      #"spec.updateStrategy.rollingUpdate: Invalid value: {"partition":0}: only allowed for updateStrategy 'RollingUpdate'"#),
+    RuleCase(deployment, "  selector:", "  strategy: {type: Recreate}\n  selector:"),
     // Autoscaling.
     RuleCase(hpa, "apiVersion: apps/v1, ", ""),
     RuleCase(hpa, "{apiVersion: apps/v1, kind: Deployment", "{apiVersion: v1, kind: ReplicationController"),
@@ -123,6 +148,16 @@ import Testing
       #expect(found == rule.errors)
     }
     #expect(try RuleCase.errors(rule.yaml, over: rule.yaml, .update) == [])
+  }
+
+  @Test("labels that the server makes are not the client's to choose")
+  func jobLabels() throws {
+    let own = Self.job.replacing("manualSelector: true\n", with: "manualSelector: false\n")
+      .replacing("metadata: {labels: {a: b}}", with: "metadata: {labels: {a: b, job-name: other}}")
+    #expect(
+      try RuleCase.errors(own)
+        == [#"spec.template.metadata.labels[job-name]: Invalid value: {"a":"b","job-name":"other"}: must be 'j'"#])
+    #expect(try RuleCase.errors(own.replacing("job-name: other", with: "job-name: j")) == [])
   }
 
   @Test("a job that started keeps its template")

@@ -88,7 +88,11 @@ extension CustomRules {
     },
     "core/v1.ObjectFieldSelector|fieldPath|apiVersion must be v1 and the path one of the known pod field labels or a subscripted metadata.annotations or metadata.labels":
       { value, scope in
-        guard let path = value.string, !path.isEmpty, !fieldPaths.contains(path) else { return fine }
+        guard let path = value.string, !path.isEmpty else { return fine }
+        if let version = scope.base["apiVersion"].string, !version.isEmpty, version != "v1" {
+          return [CustomFinding(message: "error converting fieldPath: unsupported pod version: \(version)")]
+        }
+        if fieldPaths.contains(path) { return fine }
         for (holder, lowercases) in [("metadata.annotations['", true), ("metadata.labels['", false)]
         where path.hasPrefix(holder) && path.hasSuffix("']") {
           let key = String(path.dropFirst(holder.count).dropLast(2))
@@ -106,7 +110,10 @@ extension CustomRules {
           for kind in ["secret", "configMap", "downwardAPI"] {
             for item in source[kind]["items"].array ?? [] {
               guard let path = item["path"].string, !path.isEmpty else { continue }
-              if !seen.insert(path).inserted { findings.append(CustomFinding(value: .string(path))) }
+              if !seen.insert(path).inserted {
+                let name = source[kind]["name"].string
+                findings.append(CustomFinding(value: .string(name ?? path)))
+              }
             }
           }
         }

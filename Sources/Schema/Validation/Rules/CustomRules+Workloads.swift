@@ -51,7 +51,17 @@ extension CustomRules {
       { value, scope in
         // The strategy generates both; what is left is a selector that the client made itself.
         let labels = scope.root["spec"]["template"]["metadata"]["labels"]
-        guard labels["controller-uid"].string != nil else { return fine }
+        let (uid, name) = (scope.root["metadata"]["uid"].string, scope.root["metadata"]["name"].string)
+        let place: [FieldStep] = [.field("spec"), .field("template"), .field("metadata"), .field("labels")]
+        let wanted = [
+          ("controller-uid", uid), ("batch.kubernetes.io/controller-uid", uid), ("job-name", name),
+          ("batch.kubernetes.io/job-name", name),
+        ]
+        let wrong = wanted.compactMap { key, wanted -> CustomFinding? in
+          guard let found = labels[key].string, let wanted, found != wanted else { return nil }
+          return CustomFinding(message: "must be '\(wanted)'", value: labels, at: place + [.key(key)])
+        }
+        guard wrong.isEmpty, labels["controller-uid"].string != nil else { return wrong }
         return LabelMatch.matches(value, labels: labels) ? fine : [CustomFinding(message: "`selector` not auto-generated")]
       },
     "batch/v1.Job|metadata.name|Indexed: \"<name>-<completions-1>\" is a DNS label": { value, scope in
