@@ -1,3 +1,4 @@
+import Cache
 import Client
 import ControlPlane
 import HTTP
@@ -76,7 +77,15 @@ package final class KubernetesAPI: HTTPHandler {
     }
   }
 
-  func metricsText() -> String { controlPlane.metrics.render() + requests.render() + extraMetrics() }
+  func metricsText() -> String { controlPlane.metrics.render() + requests.render() + storedObjects() + extraMetrics() }
+
+  private func storedObjects() -> String {
+    var text = "# HELP apiserver_storage_objects Objects that are stored, by resource.\n# TYPE apiserver_storage_objects gauge\n"
+    for resource in Set(schema.resources.filter(\.isStored).map(\.storage)).sorted(by: { $0.description < $1.description }) {
+      text += "apiserver_storage_objects{resource=\"\(resource)\"} \(controlPlane.cache.resource(resource).count)\n"
+    }
+    return text
+  }
 
   // MARK: HTTPHandler
 

@@ -28,6 +28,7 @@ import Wire
       #expect(lines.contains("apiserver_request_duration_seconds_count{\(labels("GET", "resource"))} 4"))
       #expect(lines.contains("apiserver_longrunning_requests{\(labels("WATCH", "namespace"))} 1"))
       #expect(lines.contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1"))
+      #expect(lines.contains("apiserver_storage_objects{resource=\"configmaps\"} 1"))
       for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds"] {
         #expect(lines.contains { $0.hasPrefix("\(name) ") }, "\(name)")
       }

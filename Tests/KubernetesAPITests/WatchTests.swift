@@ -1,5 +1,6 @@
 import HTTP
 import NIOCore
+import Schema
 import Testing
 import Wire
 
@@ -62,6 +63,45 @@ private struct EventReader {
       #expect(try await events.next()?["type"] == "DELETED")
       let refused = try await test.call("GET", "\(Self.maps)?watch=1&sendInitialEvents=true")
       #expect(refused.status == 422)
+    }
+  }
+
+  @Test("metadata is watched as protobuf: frames with their length, objects and the bookmark in their envelopes")
+  func protobufMetadata() async throws {
+    try await TestServer.with { test in
+      _ = try await test.call("POST", Self.maps, TestServer.configMap("a"))
+      let query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+      let response = try await test.client.request(
+        "GET", "\(Self.maps)?\(query)",
+        headers: [("accept", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")])
+      #expect(response["content-type"] == "application/vnd.kubernetes.protobuf;stream=watch")
+      let schema = SchemaTable.builtin
+      let metadataType = try #require(schema.type(named: "meta/v1.PartialObjectMetadata"))
+      var pieces = response.body.makeAsyncIterator()
+      var bytes: [UInt8] = []
+      func frame() async throws -> [UInt8] {
+        while true {
+          if bytes.count >= 4 {
+            let length = bytes[..<4].reduce(0) { $0 << 8 | Int($1) }
+            if bytes.count >= 4 + length {
+              defer { bytes.removeFirst(4 + length) }
+              return Array(bytes[4..<(4 + length)])
+            }
+          }
+          bytes += Array(try #require(try await pieces.next()).readableBytesView)
+        }
+      }
+      for (type, name) in [("ADDED", "a"), ("BOOKMARK", nil)] as [(String, String?)] {
+        let message = try await frame()
+        // Field 1 of a bare WatchEvent.
+        #expect(message.starts(with: [0x0a, UInt8(type.utf8.count)] + Array(type.utf8)))
+        // The object inside has an envelope of its own: found by its beginning.
+        let start = try #require((0..<(message.count - 4)).first { Array(message[$0..<($0 + 4)]) == [0x6b, 0x38, 0x73, 0] })
+        let envelope = try ProtobufEnvelope(Array(message[start...]))
+        #expect(envelope.kind == "PartialObjectMetadata" && envelope.apiVersion == "meta.k8s.io/v1")
+        let metadata = try schema.decodeProtobuf(envelope.raw, type: metadataType)["metadata"]
+        #expect(metadata["name"].string == name && metadata["resourceVersion"].string?.isEmpty == false)
+      }
     }
   }
 
