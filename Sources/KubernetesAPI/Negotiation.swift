@@ -30,8 +30,17 @@ struct MediaType: Sendable, Equatable {
   var type: String
   var parameters: [String: String]
 
-  /// The types of an `Accept` header in the client's order (clients of this API order them by preference).
+  /// The types of an `Accept` header, those with the greater weight (`q`) first, else in the client's order.
   static func list(_ header: String) -> [MediaType] {
+    let types = unweighted(header)
+    guard types.contains(where: { $0.parameters["q"] != nil }) else { return types }
+    return types.enumerated().map { (offset: $0.offset, weight: $0.element.weight, type: $0.element) }.filter { $0.weight > 0 }
+      .sorted { ($1.weight, $0.offset) < ($0.weight, $1.offset) }.map(\.type)
+  }
+
+  private var weight: Double { parameters["q"].map { Double($0) ?? 0 } ?? 1 }
+
+  private static func unweighted(_ header: String) -> [MediaType] {
     header.split(separator: ",").prefix(32).compactMap { item in
       let parts = item.split(separator: ";").map { String($0).trimmed }
       guard let type = parts.first, !type.isEmpty else { return nil }

@@ -30,6 +30,21 @@ import Wire
     }
   }
 
+  @Test(
+    "the client's weights decide, then its order",
+    arguments: [
+      ("application/yaml;q=0.5, application/json", "application/json"), ("application/yaml, application/json", "application/yaml"),
+      ("text/html,application/xml;q=0.9,*/*;q=0.8", "application/json"),
+      ("application/json;q=0,application/yaml;q=0.1", "application/yaml"),
+      ("application/json;q=0.1,application/vnd.kubernetes.protobuf;q=0.2", "application/vnd.kubernetes.protobuf"),
+    ])
+  func weights(accept: String, expected: String) async throws {
+    try await TestServer.with { test in
+      let answer = try await test.call("GET", "/api/v1/namespaces/default", headers: [("accept", accept)])
+      #expect(answer.status == 200 && answer.header("content-type") == expected)
+    }
+  }
+
   @Test("metadata and refusals come as protobuf to those who prefer it")
   func metadata() async throws {
     try await TestServer.with { test in
