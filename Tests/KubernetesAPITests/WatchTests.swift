@@ -91,7 +91,7 @@ private struct EventReader {
           bytes += Array(try #require(try await pieces.next()).readableBytesView)
         }
       }
-      for (type, name) in [("ADDED", "a"), ("BOOKMARK", nil)] as [(String, String?)] {
+      for (type, name) in [("ADDED", "a"), ("BOOKMARK", "")] {
         let message = try await frame()
         // Field 1 of a bare WatchEvent.
         #expect(message.starts(with: [0x0a, UInt8(type.utf8.count)] + Array(type.utf8)))
@@ -100,7 +100,7 @@ private struct EventReader {
         let envelope = try ProtobufEnvelope(Array(message[start...]))
         #expect(envelope.kind == "PartialObjectMetadata" && envelope.apiVersion == "meta.k8s.io/v1")
         let metadata = try schema.decodeProtobuf(envelope.raw, type: metadataType)["metadata"]
-        #expect(metadata["name"].string == name && metadata["resourceVersion"].string?.isEmpty == false)
+        #expect(metadata["name"].string ?? "" == name && metadata["resourceVersion"].string?.isEmpty == false)
       }
     }
   }
