@@ -18,7 +18,7 @@ final class DiskReserve {
     self.limit = limit
   }
 
-  /// Takes the room, if there is as much again beside it.
+  /// Takes the room, if an eighth of it is free beside it: else it would be let go and taken again with every deletion.
   /// - Returns: whether it is held.
   @discardableResult
   func hold() -> Bool {
@@ -37,7 +37,7 @@ final class DiskReserve {
     guard fstatvfs(file, &system) == 0 else { return false }
     let free = Int64(clamping: system.f_bavail) * Int64(clamping: system.f_frsize)
     if bytes == 0 { bytes = min(limit, free / 4) }
-    guard bytes > 0, free >= bytes * 2, posix_fallocate(file, 0, off_t(bytes)) == 0 else {
+    guard bytes > 0, free >= bytes + bytes / 8, posix_fallocate(file, 0, off_t(bytes)) == 0 else {
       _ = ftruncate(file, 0)
       return false
     }
