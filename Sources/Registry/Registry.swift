@@ -78,12 +78,13 @@ package struct Repository: Hashable, Sendable, CustomStringConvertible {
   package let name: String
 
   package init(_ name: some StringProtocol) throws(RegistryError) {
+    let name = String(name)
     let components = name.split(separator: "/", omittingEmptySubsequences: false)
-    guard name.utf8.count <= RegistryLimits.repositoryName, components.allSatisfy({ Self.isComponent(Substring($0)) }) else {
+    guard name.utf8.count <= RegistryLimits.repositoryName, components.allSatisfy(Self.isComponent) else {
       throw RegistryError(
         .nameInvalid, "repository name \"\(name)\": lower-case letters, digits, and . _ - between them, parts joined by /")
     }
-    self.name = String(name)
+    self.name = name
   }
 
   private static func isComponent(_ text: Substring) -> Bool {
