@@ -8,7 +8,7 @@ import Testing
 import Wire
 import X509
 
-@Suite(.timeLimit(.minutes(1))) struct CertificateSignerTests {
+@Suite(.timeLimit(.minutes(5))) struct CertificateSignerTests {
   private static let requests = GroupVersionResource(
     group: "certificates.k8s.io", version: "v1", resource: "certificatesigningrequests")
 

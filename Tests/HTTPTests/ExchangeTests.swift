@@ -3,7 +3,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ExchangeTests {
+@Suite(.timeLimit(.minutes(5))) struct ExchangeTests {
   static let versions: [(Bool, HTTPClient.Version)] = [(false, .http1), (true, .http1), (true, .http2)]
 
   @Test("bodies come back whole, in either version, with and without TLS", arguments: versions)

@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// Answers in which Gantry differed from a real Kubernetes that was asked the same (Tests/Oracle).
-@Suite(.timeLimit(.minutes(1))) struct CompatibilityTests {
+@Suite(.timeLimit(.minutes(5))) struct CompatibilityTests {
   private static let configMaps = "/api/v1/namespaces/default/configmaps"
   private static let pods = "/api/v1/namespaces/default/pods"
 

@@ -5,7 +5,7 @@ import Testing
 import Wire
 
 /// The forms in which one answer can be asked for.
-@Suite(.timeLimit(.minutes(1))) struct FormTests {
+@Suite(.timeLimit(.minutes(5))) struct FormTests {
   private static let maps = "/api/v1/namespaces/default/configmaps"
   private static let protobuf = "application/vnd.kubernetes.protobuf"
 

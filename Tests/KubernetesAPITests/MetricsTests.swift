@@ -3,7 +3,7 @@ import NIOCore
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1))) struct MetricsTests {
+@Suite(.timeLimit(.minutes(5))) struct MetricsTests {
   @Test("requests are counted and timed under upstream's names, with labels from the table alone")
   func requests() async throws {
     try await TestServer.with { test in

@@ -3,7 +3,7 @@ import KubernetesAPI
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1))) struct ReadTests {
+@Suite(.timeLimit(.minutes(5))) struct ReadTests {
   @Test("requests and the status, reason and message they are answered with")
   func table() async throws {
     try await TestServer.with { test in

@@ -63,7 +63,7 @@ private struct OneNode: Dialer {
 }
 
 /// Streams to a pod's node over the real server, as client-go opens them.
-@Suite(.timeLimit(.minutes(1))) struct StreamTests {
+@Suite(.timeLimit(.minutes(5))) struct StreamTests {
   private static let pod = "/api/v1/namespaces/default/pods/p"
   private static let success: [UInt8] = Array(#"{"metadata":{},"status":"Success"}"#.utf8)
 

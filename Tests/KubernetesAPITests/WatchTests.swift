@@ -24,7 +24,7 @@ private struct EventReader {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct WatchTests {
+@Suite(.timeLimit(.minutes(5))) struct WatchTests {
   private static let maps = "/api/v1/namespaces/default/configmaps"
 
   @Test("a watch tells every change in order, over HTTP/1.1 and 2", arguments: [HTTPClient.Version.http1, .http2])
