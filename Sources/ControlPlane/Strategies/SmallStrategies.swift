@@ -75,13 +75,6 @@ struct NodeStrategy: KindStrategy {
   }
 }
 
-struct PriorityClassStrategy: KindStrategy {
-  func validate(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] {
-    guard let old else { return [] }
-    return ["value", "preemptionPolicy"].filter { object[$0] != old[$0] }.map { .forbidden($0, "may not be changed in an update.") }
-  }
-}
-
 struct JobStrategy: KindStrategy {
   /// The labels by which a job finds its pods.
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
@@ -92,7 +85,10 @@ struct JobStrategy: KindStrategy {
     for (key, value) in [
       ("batch.kubernetes.io/controller-uid", uid), ("controller-uid", uid), ("batch.kubernetes.io/job-name", name),
       ("job-name", name),
-    ] { object["spec"]["template"]["metadata"]["labels"][key] = value }
+    ] where object["spec"]["template"]["metadata"]["labels"][key].isNull {
+      // One that the client chose stays, and is refused by its rule where it is another.
+      object["spec"]["template"]["metadata"]["labels"][key] = value
+    }
     object["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid
   }
 

@@ -55,7 +55,6 @@ enum Strategies {
     "core/v1.Pod": PodStrategy(), "core/v1.Service": ServiceStrategy(), "core/v1.Namespace": NamespaceStrategy(),
     "core/v1.Secret": SecretStrategy(),
     "core/v1.ConfigMap": ConfigMapStrategy(), "core/v1.Node": NodeStrategy(),
-    "scheduling/v1.PriorityClass": PriorityClassStrategy(),
     "rbac/v1.Role": RoleStrategy(), "rbac/v1.ClusterRole": RoleStrategy(), "rbac/v1.RoleBinding": RoleBindingStrategy(),
     "rbac/v1.ClusterRoleBinding": RoleBindingStrategy(), "batch/v1.Job": JobStrategy(),
     "certificates/v1.CertificateSigningRequest": CertificateSigningRequestStrategy(), "core/v1.PersistentVolume": VolumeStrategy(),

@@ -23,7 +23,11 @@ extension Validator {
       visit(rule.path, value, old) { found, _ in
         guard !found.isNull else { return }
         let wrapped = Value.object(Object([.init(key: rule.sign, value: found)]))
+        // The overhead of a runtime class is shown as that of a pod.
+        let isFixed = if case .field("podFixed")? = path.last { true } else { false }
+        if isFixed { path.removeLast() }
         apply(set, wrapped, .null, isAllowed: true)
+        if isFixed { path.append(.field("podFixed")) }
       }
     case .useType:
       guard let id = table.type(named: rule.name) else { return }
@@ -36,7 +40,8 @@ extension Validator {
         let scope = CustomScope(validator: self, base: value, oldBase: old, old: before, depth: base)
         for finding in code(found, scope) {
           report(
-            rule, base: base, finding.value ?? found, finding.message, kind: finding.kind, more: finding.more, at: finding.at)
+            rule, base: base, finding.value ?? (found.isNull ? "" : found), finding.message, kind: finding.kind, more: finding.more,
+            at: finding.at)
         }
       }
     default:
@@ -71,7 +76,9 @@ extension Validator {
         format(rule, element, base: base, more: [.index(i)])
       }
     case .keys:
-      guard let format = rule.format else { return }
+      guard var format = rule.format else { return }
+      // What a claim is limited by is no resource of containers.
+      if format == .limitResourceName, !["Pod", "Container"].contains(holder["type"].string) { format = .resourceName }
       for member in value.object?.members ?? [] {
         for message in format.check(member.key, context: resourceNames) {
           report(rule, base: base, .string(member.key), message, more: [.key(member.key)])

@@ -78,6 +78,8 @@ extension Validator {
     let error = kind ?? rule.error
     let shown = rule.valueOmitted ? nil : rule.shown.flatMap { $0.string.map { .string($0) } } ?? value
     if field.hasPrefix(".") { field.removeFirst() }
+    // Upstream shows the taints of nodes where they once stood.
+    if self.kind.typeName == "core/v1.Node", field.hasPrefix("spec.taints") { field = "metadata" + field.dropFirst("spec".count) }
     errors.append(FieldError(error, field, value: shown, message ?? rule.message))
   }
 

@@ -60,8 +60,14 @@ extension Validator {
   }
 
   func members(_ rule: ValidationRule, _ value: Value, base: Int) {
+    // What is no pointer lost its zeros before: a zero that is here was given.
     let present = rule.members.filter {
-      !$0.first(below: value).isZero || !$0.first(below: value).isNull && $0.first(below: value).object != nil
+      switch $0.first(below: value) {
+      case .null: false
+      case .string(let text): !text.isEmpty
+      case .array(let elements): !elements.isEmpty
+      default: true
+      }
     }
     guard let choice = present.isEmpty ? rule.none : present.count > 1 ? rule.many : nil else { return }
     switch choice.at {
@@ -85,6 +91,7 @@ extension Validator {
 
   func compare(_ rule: ValidationRule, _ value: Value, _ holder: Value, base: Int) {
     guard var other = rule.others.first.map({ $0.path.first(below: $0.isPod ? pod : holder) }) else { return }
+    let value = rule.empty && value.isNull ? 0 : value
     // Go does not tell an absent number from zero.
     if other.isNull, !rule.perKey, value.int != nil { other = 0 }
     if other.isNull { return }

@@ -72,7 +72,25 @@ import Testing
       "default: {cpu: 500m, example.com/gpu: 2}, defaultRequest: {cpu: 200m, example.com/gpu: 1}",
       #"spec.limits[0].defaultRequest[example.com/gpu]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in example.com/gpu"#
     ),
+    RuleCase(
+      range,
+      "{type: Container, min: {cpu: 100m}, max: {cpu: 1}, default: {cpu: 500m}, defaultRequest: {cpu: 200m}, maxLimitRequestRatio: {cpu: 4}}",
+      "{type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: 10Gi}}"),
+    RuleCase(
+      range, "min: {cpu: 100m}", "min: {storage: 1Gi}",
+      #"spec.limits[0].min[storage]: Invalid value: "storage": must be a standard resource for containers"#,
+      #"spec.limits[0].defaultRequest[storage]: Invalid value: "storage": must be a standard resource for containers"#),
+    RuleCase(
+      quota, "{pods: 10}, scopes: [BestEffort]", "{foo: 10}",
+      #"spec.hard[foo]: Invalid value: "foo": must be a standard resource type or fully qualified"#,
+      #"spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota"#),
     RuleCase(quota, "scopes: [BestEffort]", "scopes: [NotBestEffort]"),
+    RuleCase(
+      secret, "kubernetes.io/basic-auth\ndata: {username: YQ==}", "kubernetes.io/dockerconfigjson\ndata: {.dockerconfigjson: eA==}",
+      #"data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid character 'x' looking for beginning of value"#
+    ),
+    RuleCase(
+      secret, "kubernetes.io/basic-auth\ndata: {username: YQ==}", "kubernetes.io/dockerconfigjson\ndata: {.dockerconfigjson: e30=}"),
     RuleCase(
       quota, "{pods: 10}", "{cpu: 1}", #"spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource"#),
     RuleCase(quota, "{pods: 10}, scopes: [BestEffort]", "{cpu: 1, count/jobs.batch: 3}, scopes: [NotTerminating]"),
@@ -210,6 +228,36 @@ import Testing
         == #"metadata.finalizers[0]: Invalid value: "a b": name is neither a standard finalizer name nor is it fully qualified"#)
     let owned = map.replacing("finalizers: [a/b]", with: "ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: ''}]")
     #expect(try RuleCase.errors(owned) == [#"metadata.ownerReferences.uid: Invalid value: "": must not be empty"#])
+  }
+
+  @Test("events of the newer group: strict where they are created")
+  func events() throws {
+    let event =
+      "apiVersion: events.k8s.io/v1\nkind: Event\nmetadata: {name: p.1}\nregarding: {kind: Pod, name: p, namespace: default}\nreason: R\ntype: Normal\naction: A\neventTime: '2026-01-01T00:00:00.000000Z'\nreportingController: example.com/c\nreportingInstance: i"
+    #expect(try RuleCase.errors(event) == [])
+    let series = try RuleCase.errors(event + "\nseries: {count: 1}")
+    #expect(
+      series == [#"series.count: Invalid value: "": should be at least 2"#, "series.lastObservedTime: Required value"], "\(series)")
+    #expect(try RuleCase.errors(event + "\ndeprecatedCount: 1") == [#"count: Invalid value: "": needs to be unset"#])
+    #expect(
+      try RuleCase.errors(event.replacing("\ntype: Normal", with: "\ntype: x")) == [
+        #"type: Invalid value: "": has invalid value: x"#
+      ])
+  }
+
+  @Test("taints of nodes are shown where they once stood; overhead as that of pods")
+  func oldPlaces() throws {
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {taints: [{key: a, effect: NoSchedule}]}"
+    #expect(try RuleCase.errors(node) == [])
+    #expect(
+      try RuleCase.errors(node.replacing("NoSchedule", with: "x"))
+        == [#"metadata.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#])
+    let runtime =
+      "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: r}\nhandler: h\noverhead: {podFixed: {cpu: 10m}}"
+    #expect(try RuleCase.errors(runtime) == [])
+    #expect(
+      try RuleCase.errors(runtime.replacing("10m", with: "-1"))
+        == [#"overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0"#])
   }
 
   @Test("what does not change: data of revisions, sizes of claims that are not bound")

@@ -109,6 +109,16 @@ import Testing
       ],
       #"spec.updateStrategy.rollingUpdate: Invalid value: {"partition":0}: only allowed for updateStrategy 'RollingUpdate'"#),
     RuleCase(deployment, "  selector:", "  strategy: {type: Recreate}\n  selector:"),
+    RuleCase(
+      deployment, "  selector:", "  strategy: {type: Recreate, rollingUpdate: {}}\n  selector:",
+      "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"),
+    RuleCase(
+      hpa, "maxReplicas: 5", "maxReplicas: 0", "spec.maxReplicas: Invalid value: 0: must be greater than 0",
+      "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"),
+    RuleCase(
+      hpa, "maxReplicas: 5",
+      "maxReplicas: 5, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 0}}}]",
+      "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than 0"),
     // Autoscaling.
     RuleCase(hpa, "apiVersion: apps/v1, ", ""),
     RuleCase(hpa, "{apiVersion: apps/v1, kind: Deployment", "{apiVersion: v1, kind: ReplicationController"),

@@ -20,20 +20,19 @@ enum ResourceNames {
   }
 
   static func container(_ text: String) -> [String] {
-    let messages = name(text)
-    if !messages.isEmpty { return messages }
-    if !text.contains("/") {
-      return ["cpu", "memory", "ephemeral-storage"].contains(text) || text.hasPrefix("hugepages-")
-        ? [] : ["must be a standard resource for containers"]
-    }
-    return text.contains("kubernetes.io/") || isExtended(text) ? [] : ["doesn't follow extended resource name standard"]
+    let isFine =
+      text.contains("/")
+      ? text.contains("kubernetes.io/") || isExtended(text)
+      : ["cpu", "memory", "ephemeral-storage"].contains(text) || text.hasPrefix("hugepages-")
+    if isFine { return name(text) }
+    return name(text)
+      + [text.contains("/") ? "doesn't follow extended resource name standard" : "must be a standard resource for containers"]
   }
 
   static func quota(_ text: String) -> [String] {
-    let messages = name(text)
-    if !messages.isEmpty { return messages }
-    return text.contains("/") || standard.contains(text) && text != "storage" || isHugePages(text)
-      ? [] : ["must be a standard resource for quota"]
+    name(text)
+      + (text.contains("/") || standard.contains(text) && text != "storage" || isHugePages(text)
+        ? [] : ["must be a standard resource for quota"])
   }
 
   static func isExtended(_ text: String) -> Bool {

@@ -5,7 +5,11 @@ extension CustomRules {
     guard let text = value.string else { return fine }
     if text.isEmpty { return [CustomFinding(message: "unexpected end of JSON input")] }
     guard let bytes = Base64.decode(text), let parsed = try? Value(json: bytes) else {
-      return [CustomFinding(message: "invalid character looking for beginning of value")]
+      let first = Base64.decode(text)?.first { $0 > 0x20 }.map { Character(Unicode.Scalar($0)) }
+      guard let first, !"{[\"-0123456789tfn".contains(first) else {
+        return [CustomFinding(message: "unexpected end of JSON input")]
+      }
+      return [CustomFinding(message: "invalid character '\(first)' looking for beginning of value")]
     }
     if case .object = parsed { return fine }
     return [CustomFinding(message: "json: cannot unmarshal into Go value of type map[string]interface {}")]
@@ -110,7 +114,9 @@ extension CustomRules {
       value.string == "Normal" || value.string == "Warning"
         ? fine : [CustomFinding(message: "has invalid value: \(value.string ?? "")")]
     },
-    "provisionerParameters||no empty key": refuse { value, _ in value.object?.members.contains { $0.key.isEmpty } ?? false },
+    "provisionerParameters||no empty key": { value, _ in
+      value.object?.members.contains { $0.key.isEmpty } == true ? [CustomFinding(value: "")] : fine
+    },
     "rbac/v1.PolicyRule|nonResourceURLs|not in a Role": { _, _ in bad },
     "rbac/v1.PolicyRule|nonResourceURLs|stands without apiGroups, resources, resourceNames": { _, _ in bad },
     "scheduling/v1.PriorityClass|metadata.name|with prefix system- only the two known system classes with their values": {

@@ -36,7 +36,9 @@ extension CustomRules {
       isZeroOrPercent(value) && isZeroOrPercent(scope.base["maxSurge"])
     },
     "apps/v1.RollingUpdateDeployment|maxUnavailable|not 0 (or 0%) together with maxSurge": refuse { value, scope in
-      isZeroOrPercent(value) && isZeroOrPercent(scope.base["maxSurge"])
+      // Both absent: the strategy is another, and has said so.
+      if value.isNull, scope.base["maxSurge"].isNull { return false }
+      return isZeroOrPercent(value) && isZeroOrPercent(scope.base["maxSurge"])
     },
     "apps/v1.RollingUpdateStatefulSetStrategy|maxUnavailable|not 0 or 0%": refuse { value, _ in
       !value.isNull && isZeroOrPercent(value)
