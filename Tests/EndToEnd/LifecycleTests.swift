@@ -173,9 +173,12 @@ extension OneCluster {
         for (name, code) in [("polite", "42"), ("deaf", "137")] {
           let logs = try space.kubectlRunning("logs", "-f", name)
           #expect(await logs.waits { $0.contains("up") })
-          async let passed: Void = space.watch(name, "status.containerStatuses[0].state.terminated.exitCode", passes: ["", code])
+          let codes = try space.kubectlRunning(
+            "get", "pod", name, "-w", "-o", "jsonpath=<{.status.containerStatuses[0].state.terminated.exitCode}>{\"\\n\"}")
+          defer { codes.signal(SIGKILL) }
+          #expect(await codes.waits { $0.contains("<>") })
           try await space.kubectl("delete", "pod", name, "--wait")
-          try await passed
+          #expect(await codes.waits { $0.contains("<\(code)>") })
           #expect(await logs.outcome().output == (name == "polite" ? "up\ntold\n" : "up\n"))
         }
         #expect(try await space.kubectl("get", "pods", "-o", "name") == "")
