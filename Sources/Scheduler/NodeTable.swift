@@ -10,6 +10,8 @@ struct NodeTable: Sendable {
   /// nil where pods name a node that has not been seen, and for vacant slots.
   private(set) var facts: [NodeFacts?] = []
   private(set) var names: [String] = []
+  /// Nodes that exist and have neither taint nor cordon: what most are, known without reading their facts.
+  private(set) var isOpen: [Bool] = []
   private(set) var podCounts: [Int32] = []
 
   struct Row: Sendable {
@@ -58,6 +60,7 @@ struct NodeTable: Sendable {
     let isFixed =
       old == nil || old?.isUnschedulable != new.isUnschedulable || old?.taints != new.taints || old?.labels != new.labels
     facts[slot] = new
+    isOpen[slot] = new.taints.isEmpty && !new.isUnschedulable
     add(new.allocatable, to: slot, sign: 1)
     if let old { add(old.allocatable, to: slot, sign: -1) }
     rows[slot].freePods &+= new.allocatable.pods &- (old?.allocatable.pods ?? 0)
@@ -70,6 +73,7 @@ struct NodeTable: Sendable {
   mutating func remove(_ name: String) -> Int? {
     guard let slot = slots[name], let old = facts[slot] else { return nil }
     facts[slot] = nil
+    isOpen[slot] = false
     count -= 1
     add(old.allocatable, to: slot, sign: -1)
     rows[slot].freePods &-= old.allocatable.pods
@@ -130,6 +134,7 @@ struct NodeTable: Sendable {
       slot = names.count
       names.append(name)
       facts.append(nil)
+      isOpen.append(false)
       podCounts.append(0)
       rows.append(Row())
     }

@@ -8,9 +8,9 @@ enum Score {
   static let tieBits: Int32 = 8
 
   /// Labels and taints: what stays until the node's object changes. −1: a fixed rule refuses the node.
-  static func fixed(_ shape: PodShape, _ node: NodeFacts?) -> Int32 {
-    guard let node else { return -1 }
-    if shape.isPlain, node.taints.isEmpty, !node.isUnschedulable { return 100 * TaintToleration.weight }
+  static func fixed(_ shape: PodShape, _ slot: Int, _ table: NodeTable) -> Int32 {
+    if shape.isPlain, table.isOpen[slot] { return 100 * TaintToleration.weight }
+    guard let node = table.facts[slot] else { return -1 }
     for rule in fixedRules where rule.applies(to: shape) && rule.refusal(of: shape, on: node) != nil { return -1 }
     return TaintToleration.score(shape, node) * TaintToleration.weight + NodeAffinity.score(shape, node) * NodeAffinity.weight
   }

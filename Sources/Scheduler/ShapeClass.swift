@@ -65,7 +65,8 @@ package struct ShapeClass: Sendable {
 
   /// The score of one node, −1 where it cannot take a pod of the class. What the leaves hold, computed anew.
   func score(_ slot: Int, _ table: NodeTable) -> Int32 {
-    let leaf = Leaf(fixed: Int16(clamping: Score.fixed(shape, table.facts[slot])), placed: UInt16(clamping: placed[slot] ?? 0))
+    let leaf = Leaf(
+      fixed: Int16(clamping: Score.fixed(shape, slot, table)), placed: placed.isEmpty ? 0 : UInt16(clamping: placed[slot] ?? 0))
     return score(slot, leaf, table.rows[slot], table)
   }
 
@@ -128,7 +129,7 @@ package struct ShapeClass: Sendable {
     for change in changes {
       let slot = change.slot
       if change.isFixed {
-        leaves[slot].fixed = Int16(clamping: Score.fixed(shape, table.facts[slot]))
+        leaves[slot].fixed = Int16(clamping: Score.fixed(shape, slot, table))
         work.filtered += 1
       }
       let leaf = leaves[slot]
@@ -154,7 +155,7 @@ package struct ShapeClass: Sendable {
     work.scored += table.capacity
     if !keepsFixed {
       work.filtered += table.capacity
-      leaves = (0..<table.capacity).map { Leaf(fixed: Int16(clamping: Score.fixed(shape, table.facts[$0]))) }
+      leaves = (0..<table.capacity).map { Leaf(fixed: Int16(clamping: Score.fixed(shape, $0, table))) }
       for (slot, count) in placed where slot < leaves.count { leaves[slot].placed = UInt16(clamping: count) }
       blocks = [Int32](repeating: -1, count: (table.capacity + Self.blockSize - 1) / Self.blockSize)
     }

@@ -268,7 +268,8 @@ package final class SQLiteStore: StoreEngine {
   /// fastest fsync seen, after every group.
   private func gather(_ expected: Int) {
     let deadline = ContinuousClock.now + .microseconds(40)
-    while queue.withLock({ $0.waiting.count < expected && (expected == 1 || !$0.waiting.isEmpty) }), ContinuousClock.now < deadline {
+    while queue.withLock({ $0.waiting.count < expected && (expected == 1 || !$0.waiting.isEmpty) }), ContinuousClock.now < deadline
+    {
       sched_yield()
     }
   }
