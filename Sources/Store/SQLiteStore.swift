@@ -142,7 +142,7 @@ package final class SQLiteStore: StoreEngine {
       try database.run(
         """
         PRAGMA busy_timeout=5000; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-        PRAGMA wal_autocheckpoint=\(pages); PRAGMA cache_size=-4000
+        PRAGMA wal_autocheckpoint=\(pages); PRAGMA cache_size=-8000
         """)
       meta = try StoreMeta(database, newClusterID: StoreMeta.randomClusterID)
     } catch { throw opening(path, error) }
