@@ -49,6 +49,7 @@ package struct Controllers: Sendable {
     let garbage = GarbageCollector(context)
     let podGC = PodGC(context)
     let nodes = NodeControllers(context, clusterCIDR: configuration.clusterCIDR)
+    let mirroring = EndpointSliceMirroring(context)
     let disruption = DisruptionController(context)
     let aggregation = ClusterRoleAggregation(context)
     await withDiscardingTaskGroup { group in
@@ -61,6 +62,7 @@ package struct Controllers: Sendable {
       group.addTask { await garbage.run() }
       group.addTask { await podGC.run() }
       group.addTask { await nodes.run() }
+      group.addTask { await mirroring.run() }
       group.addTask { await disruption.run() }
       group.addTask { await aggregation.run() }
     }

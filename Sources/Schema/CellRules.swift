@@ -185,12 +185,12 @@ enum CellRules {
   }
 
   private static func quota(_ view: JSONView, limits: Bool) -> String {
-    var parts: [String] = []
+    var parts: [(name: String, text: String)] = []
     view["status"]["hard"].forEachMember { key, hard in
       guard let name = key.string, name.hasPrefix("limits.") == limits else { return }
-      parts.append("\(name): \(view["status"]["used"][dynamic: name].string ?? "0")/\(hard.string ?? "0")")
+      parts.append((name, "\(name): \(view["status"]["used"][dynamic: name].string ?? "0")/\(hard.string ?? "0")"))
     }
-    return parts.sorted().joined(separator: ", ")
+    return parts.sorted { $0.name < $1.name }.map(\.text).joined(separator: ", ")
   }
 
   private static func certificateCondition(_ view: JSONView) -> String {

@@ -80,17 +80,90 @@ ROWS += [
 ROWS = [row for row in ROWS if row]
 
 ROWS += [
-    (r"dryRun=All", r"body\.metadata\.resourceVersion", NOTHING, '"0"', "TODO dry run"),
 ]
 
 ROWS += [
-    (r"", r"outcome", r'"200 .*', r'.*metadata.creationTimestamp: Invalid.*immutable"', "TODO creationTimestamp"),
     (r"every-kind|tables", r"body\.rows\[\d+\]\.cells.*|body\.columnDefinitions\[[^.]*\](\.(type|priority))?", None, None, "columns have been added since"),
     (r"every-kind|deletions", r".*finalizers", r'\["kubernetes.io/pvc?-protection"\]', NOTHING, "nothing binds volumes yet, so nothing protects them"),
-    (r"every-kind DELETE", r".*", None, None, "TODO returned object"),
+    (r"every-kind DELETE", r".*", None, None, "which kinds are shown when they go"),
     (r"statefulsets|daemonsets|replicationcontrollers|poddisruptionbudgets|persistentvolumes", r"body\.status\..*", None, None, "these controllers are not there yet"),
     (r"", r".*annotations", r'\{"deprecated.daemonset.template.generation": "1"\}', NOTHING, "the deprecated template generation is gone"),
     (r"", r".*\.(maxSurge|availableReplicas|requiresRepublish|seLinuxMount|storageCapacity|nodeAllocatableUpdatePeriodSeconds)", NOTHING, None, "fields after 1.20"),
     (r"", r".*podCIDRs?(\[.*\])?", None, None, "the range of a node"),
     (r"other-defaults", r".*(endpoints|address|subsets).*", None, None, "the address of the server"),
+]
+
+OLD = r".*"  # whatever 1.20 said
+ROWS += [
+    # access
+    (r"bootstrap-roles", r"body\.rules(\[#\]|\[.*(extensions|resource\.k8s\.io|coordination\.k8s\.io|endpointslices|events|endpoints|eviction|serviceaccounts/token|finalizers|selfsubjectreviews|componentstatuses|bindings|storage\.k8s\.io|ingressclasses|replicationcontrollers|certificatesigningrequests|poddisruptionbudgets|tokenreviews|subjectaccessreviews|status|podsecuritypolicies).*\])", None, None, "bootstrap roles: rules have moved since 1.20"),
+    (r"bootstrap-roles", r"outcome", None, None, "roles of features that are not served: bootstrap tokens, request-header authentication"),
+    (r"bootstrap-roles", r"body\.items", None, NOTHING, "roles of features that are not served: bootstrap tokens, request-header authentication"),
+    (r"role-based-access", r"body\.serverAddress.*", None, None, "the address"),
+    (r"role-based-access POST", r"body\.message", OLD, None, "the rules of a bootstrap role, listed one by one"),
+    (r"role-based-access GET", r"outcome", r'"500 Internal.*', None, "impersonation without a user is the client's fault"),
+    (r"role-based-access GET", r"outcome|body\.message", r'".*(NodeList|RBAC: role|can only read).*', None, "nodes see only themselves since 1.32; refusals name no missing role"),
+    (r"reviews POST", r"body\.status\.reason", None, NOTHING, "which role allows is not told"),
+    (r"reviews POST", r"body\.(details\.(kind|causes.*)|message)", None, None, "reviews: the kind is named"),
+    (r"reviews POST", r"outcome", r'"422 .*must match metadata.namespace"', r'"201 .*', "a local review says its namespace once"),
+    (r"reviews", r"body\.spec\.namespace|.*selfsubjectreviews.*", NOTHING, None, "newer reviews"),
+    (r"reviews GET", r"code|body\.(code|message|reason)", None, None, "reviews cannot be read: 405"),
+    (r"reviews|service-account-tokens", r"body\.status\.(authenticated|user|error)", None, None, "token reviews say what is false"),
+    (r"service-account-tokens .*token$", r"body\.metadata\..*", NOTHING, None, "token requests have metadata since 1.21"),
+    (r"service-account-tokens", r"body\.(compiler|git.*|goVersion|minor|message)|body\.status\.user\.extra|body\.secrets", None, None, "versions; no token secrets since 1.24; tokens have an id"),
+    (r"service-account-tokens .*pods", r"code|body\.(code|details|message|reason)", None, None, "a token ends at once with its account"),
+    # controllers
+    (r"deployments EVENTS|replica-sets EVENTS", r"body.*", r'.*(Scaled|-|\d).*', None, "scaling events say from how many since 1.29"),
+    (r"scheduling EVENTS|stuck-deployment EVENTS|scheduling GET", r"body.*", None, None, "the scheduler's words of 1.3x; nodes of other scenarios"),
+    (r"deployments GET .*/replicasets$", r"body\.items\[\d\].*", None, None, "two sets in the order of their names"),
+    (r"deployments|subresources|evictions", r".*(observedGeneration|hostIPs).*", NOTHING, None, "newer fields of a pod's status"),
+    (r"endpoints GET", r".*(last-change-trigger-time|managed-by|targetRef\.resourceVersion|annotations|labels).*", None, None, "endpoints: labelled since 1.33, without revisions since 1.25; no trigger times"),
+    (r"endpoints GET .*endpointslices$", r"body\..*|note", None, None, "slices are polled while they change"),
+    (r"quotas GET", r"body\.status\.used\.secrets|body\.rows.*", None, None, "no token secrets since 1.24"),
+    (r"quotas POST", r"body\.message", r'".*must specify limits.memory,requests.cpu"', None, "which container is named since 1.27"),
+    (r"quotas POST", r"body\.message", r'".*used: services=1.*', None, "usage is freed at once"),
+    (r"nodes|tables GET /api/v1/nodes", r".*annotations.*", None, None, "no TTL controller: Gantry's agent watches what it mounts"),
+    (r"nodes GET .*proxy", r".*", None, None, "not served yet: proxies and port-forward"),
+    (r"priorities PATCH", r"body\.(message|details.*)", None, None, "the field is value since 1.22"),
+    (r"priorityclasses$", r"body\..*", None, None, "classes are described in Gantry's own words"),
+    (r"every-kind|tables|field-selectors|deletions|managed-fields", r".*\.conditions(\[PodScheduled\]\.message)?", None, None, "which nodes there are"),
+    (r"stuck-deployment GET", r".*\.revision", None, None, "a rollout that is watched while it runs"),
+    (r"namespaces|service-account-tokens", r"body\.secrets", None, NOTHING, "no token secrets since 1.24"),
+    # reads and writes
+    (r"create-read-update GET", r"body\..*apiVersion", r'"meta.k8s.io/v1beta1"', None, "tables of v1beta1 are answered as v1"),
+    (r"dry-runs|deletions|lists", r"body\.(message|details\.causes.*)", None, None, "values are shown as JSON since 1.34; versions and sizes"),
+    (r"label-selectors", r"body\.message", None, r'".*(values\[0\]|<nil>|in, notin).*', "label selectors: 1.3x's words"),
+    (r"field-selectors", r"outcome|body\.message", None, None, "which fields can be selected, in newer words"),
+    (r"patches|strategic-patches", r"body\.(message|details\.causes.*|details)", None, None, "what a patch has wrong, in the reader's own words; causes are not repeated"),
+    (r"patches PATCH", r"code|body\.(code|reason|details\.(kind|name))", r"422|500|-|\"Invalid\"", r'400|"BadRequest"|"configmaps"|"cm"', "patches that cannot be read: 400 since 1.25"),
+    (r"managed-fields", r"body\.fields.*", None, None, "field ownership: atomic selectors, status as subresource; what admission adds is owned too"),
+    (r"subresources .*(exec|attach|portforward|proxy|log)", r".*", None, None, "streams: asked for an upgrade first; port-forward and proxies are not served yet"),
+    (r"subresources .*(binding|scale)", r".*", None, None, "bindings are validated (422); a missing scale is its object that is missing"),
+    (r"deletions DELETE", r"body\.(metadata\.deletion.*|details|kind|metadata\..*|spec|status.*)", None, None, "services are shown when they go; what is gone has no deletion time"),
+    (r"deletions GET", r"body\.items.*", None, None, "orphaning takes its time"),
+    (r"watches WATCH", r"body\[.*", None, None, "the order of a state; wrong parameters are named"),
+    (r"service-defaults", r".*ipMode", NOTHING, None, "ipMode since 1.32"),
+    (r"service-defaults", r"outcome", r'"201 Service"|".*primary clusterIP can not be unset"', None, "a dry run allocates since 1.21; an address that is left out stays"),
+    (r"service-defaults", r"body\.spec\.externalTrafficPolicy", NOTHING, None, "services with external addresses have a policy since 1.26"),
+    (r"every-kind .*horizontalpod", r"body\.status\.currentReplicas", None, None, "autoscalers: 0 is left out in v2"),
+    (r"every-kind .*certificatesigning", r".*", None, None, "the request of this scenario is no request: see other-errors"),
+    (r"unknown-paths", r".*", None, None, "health checks by other names; what 1.20 serves beside the API"),
+    (r"tables", r".*reporting(Controller|Instance)|outcome|.*componentstatus.*|warning|body\.(rows|metadata).*", None, None, "component statuses have been deprecated since 1.19"),
+    (r"discovery", r".*", None, None, "newer resources, other versions"),
+    (r"other-defaults", r".*(remainingItemCount|outcome)", None, None, "request-header authentication is not served; micro times are read without fraction"),
+    (r"pod-defaults", r".*requests\.(cpu|memory)", None, None, "odd spellings of amounts are normalised"),
+    (r"pod-defaults", r"outcome", r'"(422.*azureDisk.*|201 Pod)"', None, "ephemeral volumes since 1.23; ephemeral containers come later"),
+    (r"workload-defaults", r".*ttlSecondsAfterFinished", NOTHING, None, "jobs: fields after 1.20"),
+    (r"-errors", r"body\.(message|details\.causes.*\.message)", r'".*(must be no more than \d+ characters|must be valid IP address|cannot be handled as|v1\.|core\.|apps\.|resource\.|\[\]string|map\[string\]|a lowercase RFC 1123|a qualified name|expected at).*', None, "1.3x's words"),
+    (r"-errors", r"body\.details\.causes\[\d+\]", None, NOTHING, "causes are not repeated"),
+]
+
+ROWS += [
+    (r"", r".*metadata\.labels", NOTHING, r'\{"kubernetes.io/metadata.name": "[^"]*"\}', "namespaces carry their name as label since 1.21"),
+    (r"large-bodies", r"body\.message", None, r'".*exceeded max depth.*', "the reader's own words; code and reason agree"),
+    (r"subresources|update-errors", r"body\.(message|details\.causes\[spec FieldValueForbidden\](\.message)?)", r'".*pod updates may not.*|-', r'.*pod updates may not change fields other than.*', "which fields of a pod may change: 1.3x's words"),
+    (r"every-kind .*nodes", r"body\.spec\.taints", NOTHING, None, "a node that never spoke is not ready"),
+    (r"service-defaults|update-errors|service-errors", r"body\.(message|details\.causes\[\d\](\.message)?)", None, r'.*may not change once set.*', "values are shown as JSON since 1.34"),
+    (r"bootstrap-roles", r"body\.rules(\[.*\])?", None, None, "bootstrap roles: rules have moved since 1.20"),
+    (r"quotas PATCH", r"body\.status\.used\.secrets", None, None, "no token secrets since 1.24"),
 ]

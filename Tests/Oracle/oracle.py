@@ -56,10 +56,22 @@ def record(options):
             steps.append({"scenario": name, "method": "-", "path": "", "note": "the scenario broke off", "headers": {}, "request": None,
                           "code": 0, "type": "", "warning": "", "body": traceback.format_exc().splitlines()[-1]})
             traceback.print_exc()
-        side.send("DELETE", f"/api/v1/namespaces/{side.ns}")
+        clean(side)
         print(f"{name}: {sum(s['scenario'] == name for s in steps)} requests, {time.monotonic() - started:.1f} s", file=sys.stderr)
     json.dump({"version": version, "tag": tag, "steps": steps}, open(options.out, "w"))
     print(f"{len(steps)} answers of {version} in {options.out}", file=sys.stderr)
+
+
+CLUSTER_SCOPED = (
+    "/api/v1/nodes", "/api/v1/persistentvolumes", "/apis/storage.k8s.io/v1/storageclasses", "/apis/scheduling.k8s.io/v1/priorityclasses",
+    "/apis/node.k8s.io/v1/runtimeclasses", "/apis/rbac.authorization.k8s.io/v1/clusterroles", "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+    "/api/v1/namespaces")
+
+
+def clean(side):
+    """What a scenario leaves outside of its namespace would show in the lists of the next."""
+    for path in CLUSTER_SCOPED:
+        side.send("DELETE", f"{path}/{side.ns}")
 
 
 def side_account(side):

@@ -146,6 +146,14 @@ enum BootstrapPolicy {
     ),
     ("node-ipam-controller", [rule(read + ["patch", "update"], "", on: ["nodes"])] + events),
     (
+      "endpointslicemirroring-controller",
+      [
+        rule(read, "", on: ["endpoints", "services"]),
+        rule(read + ["create", "delete", "patch", "update"], "discovery.k8s.io", on: ["endpointslices"]),
+        rule(["create"], "discovery.k8s.io", on: ["endpointslices/restricted"]),
+      ] + events
+    ),
+    (
       "disruption-controller",
       [
         rule(read, "", on: ["pods"]), rule(read, "apps", on: ["deployments", "replicasets"]),

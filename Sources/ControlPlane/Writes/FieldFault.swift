@@ -40,8 +40,10 @@ extension APIError {
   }
 
   static func invalid(_ kind: String, group: String, _ name: String, _ faults: [FieldFault]) -> APIError {
+    // Rows and strategies may say the same: once is enough.
     var seen: Set<String> = []
-    let texts = faults.map { "\($0.field.isEmpty ? "[]" : $0.field): \($0.message)" }.filter { seen.insert($0).inserted }
+    let faults = faults.filter { seen.insert("\($0.field)\u{0}\($0.message)").inserted }
+    let texts = faults.map { "\($0.field.isEmpty ? "[]" : $0.field): \($0.message)" }
     let what = group.isEmpty ? kind : "\(kind).\(group)"
     let list = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
     var error = APIError(.invalid, "\(what) \"\(name)\" is invalid: \(list)")

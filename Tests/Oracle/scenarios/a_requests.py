@@ -413,6 +413,7 @@ def large_bodies(c):
 def subresources(c):
     c.post(c.apps("deployments"), deployment(replicas=0))
     at = c.apps("deployments", "web")
+    c.wait(at, lambda a: a["status.observedGeneration"] == 1)
     c.get(at + "/scale")
     c.patch(at + "/scale", {"spec": {"replicas": 0}})
     scale = c.get(at + "/scale")

@@ -218,7 +218,12 @@ def service_defaults(c):
     c.patch(at + "/svc", {"spec": {"sessionAffinity": "ClientIP"}})
     c.patch(at + "/svc", {"spec": {"sessionAffinity": "None"}})
     c.patch(at + "/svc", {"spec": {"sessionAffinity": "None", "sessionAffinityConfig": None}})
-    c.patch(at + "/svc/status", {"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}})
+    c.make(at, service("lb", type="LoadBalancer", externalTrafficPolicy="Local"))
+    c.get(at + "/lb")
+    c.patch(at + "/lb/status", {"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}})
+    c.patch(at + "/lb", {"spec": {"externalTrafficPolicy": "Cluster"}})
+    c.patch(at + "/lb", {"spec": {"type": "NodePort"}})
+    c.patch(at + "/lb", {"spec": {"type": "ClusterIP"}})
     c.table(at)
 
 

@@ -76,10 +76,18 @@ def role_based_access(c):
     c.get(cms, headers=_as("system:anonymous", "system:unauthenticated"))
 
 
+def _allowed(rules):
+    """What rules allow, as a set: how it is spread over rules does not count."""
+    return sorted({f"{verb} {group}/{what}" for rule in rules for verb in rule["verbs"] for group in rule.get("apiGroups") or ["path"]
+                   for what in (rule.get("resources") or []) + (rule.get("nonResourceURLs") or [])})
+
+
 def bootstrap_roles(c):
     for name in ("cluster-admin", "admin", "edit", "view", "system:discovery", "system:basic-user", "system:public-info-viewer", "system:node", "system:kube-scheduler", "system:node-proxier", "system:aggregate-to-view",
                  "system:aggregate-to-edit", "system:aggregate-to-admin", "system:auth-delegator", "system:controller:deployment-controller", "system:monitoring", "system:node-bootstrapper"):
         answer = c.send("GET", f"/apis/{RBAC}/clusterroles/{name}")
+        if isinstance(answer.body, dict):
+            answer.body["rules"] = _allowed(answer.body.get("rules") or [])
         c.keep("GET", f"/apis/{RBAC}/clusterroles/{name}", None, None, answer)
     for name in ("cluster-admin", "system:discovery", "system:basic-user", "system:public-info-viewer", "system:kube-scheduler", "system:node"):
         c.get(f"/apis/{RBAC}/clusterrolebindings/{name}")
@@ -104,8 +112,12 @@ def reviews(c):
     c.post(f"{az}/subjectaccessreviews", access("SubjectAccessReview", user="bob"))
     c.post(f"{az}/namespaces/{c.ns}/localsubjectaccessreviews", access("LocalSubjectAccessReview", user="bob", resourceAttributes={"verb": "get", "resource": "pods"}))
     c.post(f"{az}/namespaces/{c.ns}/localsubjectaccessreviews", access("LocalSubjectAccessReview", user="bob", resourceAttributes={"verb": "get", "resource": "pods", "namespace": c.ns}))
-    c.post(f"{az}/selfsubjectrulesreviews", access("SelfSubjectRulesReview", namespace=c.ns))
-    c.post(f"{az}/selfsubjectrulesreviews", access("SelfSubjectRulesReview", namespace=c.ns), headers=_as("bob"))
+    for headers in (None, _as("bob")):
+        answer = c.send("POST", f"{az}/selfsubjectrulesreviews", access("SelfSubjectRulesReview", namespace=c.ns), headers)
+        if isinstance(answer.body, dict):
+            status = answer.body.get("status", {})
+            status["resourceRules"], status["nonResourceRules"] = _allowed(status.get("resourceRules", [])), _allowed(status.get("nonResourceRules", []))
+        c.keep("POST", f"{az}/selfsubjectrulesreviews", None, headers, answer)
     c.post(f"{az}/selfsubjectrulesreviews", access("SelfSubjectRulesReview"))
     c.get(f"{az}/selfsubjectaccessreviews")
     c.get(f"{az}/selfsubjectaccessreviews/x")
