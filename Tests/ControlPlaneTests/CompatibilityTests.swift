@@ -107,6 +107,45 @@ import Wire
     }
   }
 
+  @Test("who asks owns what he asked for, not what admission and allocation add; an empty entry forgets it all")
+  func ownership() async throws {
+    try await TestPlane.with { test in
+      func fields(_ object: EncodedObject) -> Value { object.value["metadata"]["managedFields"][0]["fieldsV1"] }
+      let options = WriteOptions(fieldManager: "me")
+      let pod = fields(try await test.admin.create(.pods, namespace: "default", body: TestPlane.pod("a"), options))["f:spec"]
+      #expect(!pod["f:containers"].isNull && !pod["f:restartPolicy"].isNull)
+      #expect(pod["f:serviceAccountName"].isNull && pod["f:priority"].isNull && pod["f:volumes"].isNull)
+      let made = fields(try await test.admin.create(.services, namespace: "default", body: service([:]), options))["f:spec"]
+      #expect(!made["f:ports"].isNull && made["f:clusterIP"].isNull && made["f:ipFamilies"].isNull)
+      let secret: Value = ["metadata": ["name": "web"], "stringData": ["a": "b"]]
+      let kept = fields(try await test.admin.create(.secrets, namespace: "default", body: secret, options))
+      #expect(!kept["f:data"]["f:a"].isNull && kept["f:stringData"].isNull)
+      let forget = Patch(.merge, ["metadata": ["managedFields": [.emptyObject]]])
+      let blank = try await test.admin.patch(.secrets, Self.web, subresource: nil, forget, options).value
+      #expect(blank["metadata"]["managedFields"].isNull && blank["data"]["a"] == "Yg==")
+    }
+  }
+
+  @Test("what a revision holds stays; a fault is told once, whoever finds it")
+  func history() async throws {
+    try await TestPlane.with { test in
+      let revisions = GroupVersionResource(group: "apps", resource: "controllerrevisions")
+      _ = try await test.admin.create(
+        revisions, namespace: "default", body: ["metadata": ["name": "web"], "revision": 1, "data": ["a": 1]], WriteOptions())
+      let changed = await #expect(throws: APIError.self) {
+        try await test.admin.patch(revisions, Self.web, subresource: nil, Patch(.merge, ["data": ["a": 2]]), WriteOptions())
+      }
+      #expect(changed?.causes.map(\.field) == ["data"])
+      _ = try await test.admin.patch(revisions, Self.web, subresource: nil, Patch(.merge, ["revision": 2]), WriteOptions())
+      let fixed: Value = ["metadata": ["name": "web"], "immutable": true, "data": ["a": "1"]]
+      _ = try await test.admin.create(.configMaps, namespace: "default", body: fixed, WriteOptions())
+      let edited = await #expect(throws: APIError.self) {
+        try await test.admin.patch(.configMaps, Self.web, subresource: nil, Patch(.merge, ["data": ["a": "2"]]), WriteOptions())
+      }
+      #expect(edited?.causes.map(\.field) == ["data"])
+    }
+  }
+
   @Test("a job without labels has those of its pods")
   func jobLabels() async throws {
     try await TestPlane.with { test in

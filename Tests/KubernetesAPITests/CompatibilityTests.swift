@@ -76,6 +76,8 @@ import Wire
     Row(target: "\(configMaps)/none?watch=true", status: 404, message: "configmaps \"none\" not found"),
     Row(target: "\(configMaps)?limit=1&continue=x", status: 400),
     Row(target: "\(pods)/p/log", status: 200),
+    Row(target: "\(pods)/p/exec?command=ls", status: 400, message: "pod p does not have a host assigned"),
+    Row(target: "\(pods)/none/attach", status: 404, message: "pods \"none\" not found"),
     // selectors
     Row(
       target: "\(configMaps)?labelSelector=a%20in%20(", status: 400,

@@ -1,4 +1,5 @@
-"""Differences that are right, each with its reason: Gantry speaks 1.3x, the oracle is 1.20."""
+"""Differences that are known, each with its reason. Most are right: Gantry speaks 1.3x, the oracle is 1.20. A reason that begins with "open: " names a fault
+of Gantry's that somebody still has to mend; those are counted apart."""
 
 # (scenario METHOD path, field, left, right, reason); regular expressions: the first is searched, the others match whole. None matches all.
 NOTHING = r"-"
@@ -36,7 +37,6 @@ ROWS += [
     (r"create-read-update GET", r"outcome", r'"406 NotAcceptable: 406: Not Acceptable"', r'"200 ConfigMap"', "Accept: application/* is understood"),
     (r"", r".*annotations", NOTHING, r'\{"kubernetes.io/description": .*', "kube-root-ca.crt is described since 1.21"),
     (r"dryRun=All", r"body\.spec\.clusterIPs?", NOTHING, None, "a dry run shows an address since 1.21"),
-    (r"patches PATCH", r"code|body\.(code|reason|message|details.*)", None, None, "unreadable patches: 400, since 1.25") if False else None,
     (r"patches PATCH", r"body\.message", r'"the server rejected our request due to an error in our request"', None, "why a JSON patch fails is said"),
     (r"", r"body\.details\.causes\[#\]", None, None, "causes are not repeated"),
     (r"large-bodies|metadata-errors|service-errors", r".*message", r'".*must have at most.*', r'".*may not be more than.*', "too long: 1.31's words"),
@@ -51,7 +51,6 @@ ROWS += [
     (r"unknown-paths|discovery", r"body\.resources\[services\]\.verbs\[deletecollection\]", NOTHING, None, "collections of services can be deleted since 1.22"),
     (r"unknown-paths|discovery", r"body\.(groups|versions|paths|preferredVersion).*", None, None, "other versions of groups"),
 ]
-ROWS = [row for row in ROWS if row]
 
 ROWS += [
     (r"/pods|podtemplates|poddisruption|PodTemplate|-defaults|limit-ranges|quotas|priorities|every-kind|tables|managed|service-account|lists|deployments|scheduling|stuck|replica", r"(body|body\.items\[.*\]|body\.rows.*|body\[.*\])(\.object)?\.metadata\.generation", NOTHING, r"\d+", "pods, pod templates and budgets count generations now"),
@@ -75,9 +74,7 @@ ROWS += [
     (r"watches", r".*cells\[\d+\]", None, None, "ages"),
     (r"subresources", r"body\.spec\.replicas", NOTHING, "0", "a scale of 0 is shown since 1.34"),
     (r"deletions DELETE .*/services$", r"outcome", None, None, "collections of services can be deleted since 1.22"),
-    (r"unknown-paths", r".*(nodes|livez|readyz|healthz).*", None, None, "health checks have their own names") if False else None,
 ]
-ROWS = [row for row in ROWS if row]
 
 ROWS += [
 ]
@@ -136,8 +133,12 @@ ROWS += [
     (r"field-selectors", r"outcome|body\.message", None, None, "which fields can be selected, in newer words"),
     (r"patches|strategic-patches", r"body\.(message|details\.causes.*|details)", None, None, "what a patch has wrong, in the reader's own words; causes are not repeated"),
     (r"patches PATCH", r"code|body\.(code|reason|details\.(kind|name))", r"422|500|-|\"Invalid\"", r'400|"BadRequest"|"configmaps"|"cm"', "patches that cannot be read: 400 since 1.25"),
-    (r"managed-fields", r"body\.fields.*", None, None, "field ownership: atomic selectors, status as subresource; what admission adds is owned too"),
-    (r"subresources .*(exec|attach|portforward|proxy|log)", r".*", None, None, "streams: asked for an upgrade first; port-forward and proxies are not served yet"),
+    (r"managed-fields", r".*f:(selector|nodeSelector).*|.*\.subresource|.*(lastProbeTime|lastTransitionTime).*|body\.fields\[0\]\.fieldsV1\.f:data\..*", None, None, "field ownership: atomic selectors since 1.21, status as subresource since 1.22"),
+    (r"managed-fields", r"body\.fields\[\d\].*", NOTHING, None, "open: what admission and allocation add is owned by the caller"),
+    (r"managed-fields", r"body\.fields", NOTHING, None, "open: managedFields of [{}] does not reset ownership"),
+    (r"subresources .*/(exec|attach)", r".*", None, None, "open: exec and attach ask for an upgrade before they look for the pod"),
+    (r"subresources .*/(portforward|proxy)", r".*", None, None, "not served yet: proxies and port-forward"),
+    (r"subresources .*/log", r"code|type|outcome|body\.(message|code|details.*|reason)", None, None, "a log that is not there is empty; the reader's own words"),
     (r"subresources .*(binding|scale)", r".*", None, None, "bindings are validated (422); a missing scale is its object that is missing"),
     (r"deletions DELETE", r"body\.(metadata\.deletion.*|details|kind|metadata\..*|spec|status.*)", None, None, "services are shown when they go; what is gone has no deletion time"),
     (r"deletions GET", r"body\.items.*", None, None, "orphaning takes its time"),
@@ -147,9 +148,13 @@ ROWS += [
     (r"service-defaults", r"body\.spec\.externalTrafficPolicy", NOTHING, None, "services with external addresses have a policy since 1.26"),
     (r"every-kind .*horizontalpod", r"body\.status\.currentReplicas", None, None, "autoscalers: 0 is left out in v2"),
     (r"every-kind .*certificatesigning", r".*", None, None, "the request of this scenario is no request: see other-errors"),
-    (r"unknown-paths", r".*", None, None, "health checks by other names; what 1.20 serves beside the API"),
+    (r"unknown-paths .*(healthz|livez|readyz|logs|pprof|openid|componentstatuses|swagger)", r".*", None, None, "health checks by other names; what 1.20 serves beside the API"),
+    (r"unknown-paths", r".*(eviction\.version|serverAddress)", None, None, "the address; evictions are policy/v1 since 1.22"),
     (r"tables", r".*reporting(Controller|Instance)|outcome|.*componentstatus.*|warning|body\.(rows|metadata).*", None, None, "component statuses have been deprecated since 1.19"),
-    (r"discovery", r".*", None, None, "newer resources, other versions"),
+    (r"discovery", r"body\.(resources|groups|versions|preferredVersion).*", NOTHING, None, "newer resources, other versions"),
+    (r"discovery", r"body\.(groups|versions|preferredVersion).*", None, None, "newer resources, other versions"),
+    (r"discovery", r"body\.resources.*/(proxy|portforward)", None, NOTHING, "not served yet: proxies and port-forward"),
+    (r"discovery", r".*(serverAddress|eviction\.version)", None, None, "the address; evictions are policy/v1 since 1.22"),
     (r"other-defaults", r".*(remainingItemCount|outcome)", None, None, "request-header authentication is not served; micro times are read without fraction"),
     (r"pod-defaults", r".*requests\.(cpu|memory)", None, None, "odd spellings of amounts are normalised"),
     (r"pod-defaults", r"outcome", r'"(422.*azureDisk.*|201 Pod)"', None, "ephemeral volumes since 1.23; ephemeral containers come later"),
@@ -164,6 +169,27 @@ ROWS += [
     (r"subresources|update-errors", r"body\.(message|details\.causes\[spec FieldValueForbidden\](\.message)?)", r'".*pod updates may not.*|-', r'.*pod updates may not change fields other than.*', "which fields of a pod may change: 1.3x's words"),
     (r"every-kind .*nodes", r"body\.spec\.taints", NOTHING, None, "a node that never spoke is not ready"),
     (r"service-defaults|update-errors|service-errors", r"body\.(message|details\.causes\[\d\](\.message)?)", None, r'.*may not change once set.*', "values are shown as JSON since 1.34"),
-    (r"bootstrap-roles", r"body\.rules(\[.*\])?", None, None, "bootstrap roles: rules have moved since 1.20"),
+    (r"bootstrap-roles .*/system:(kube-scheduler|node|node-proxier|monitoring|controller:.*)$", r"body\.rules(\[.*\])?", None, None, "components' roles: rules have moved since 1.20"),
     (r"quotas PATCH", r"body\.status\.used\.secrets", None, None, "no token secrets since 1.24"),
+]
+
+ROWS += [
+    (r"-errors|other-defaults|every-kind|strategic-patches", r"outcome", r'"4\d\d.*', r'"20\d.*', "open: a broken manifest is accepted"),
+    (r"-errors", r"outcome", r'"20\d.*', r'"4\d\d.*', "stricter since 1.20"),
+    (r"strategic-patches", r"body\.(metadata\.generation|spec\.template.*|status.*)", None, None, "open: a broken manifest is accepted"),
+    (r"limit-ranges", r"body\..*|outcome", None, None, "open: a LimitRange for claims is refused"),
+    (r"-errors", r"body\.details\.group|body\.message", r'"(extensions|.*\.extensions \\".*)"', None, "ingresses and network policies have left extensions"),
+    (r"-errors .*events\.k8s\.io", r"body\.(details\.group|message)|body\.details\.causes.*", None, None, "events: named by their own group and fields"),
+    (r"-errors", r"body\.message", r'".*(Invalid value: [a-z0-9]+\.[A-Z]|intstr\.|%!|\[\]byte|networking\.|rbac\.|\[\]core|\(nil\)).*', None, "1.3x's words"),
+]
+
+ROWS += [
+    (r"unknown-paths|discovery", r".*pods/eviction.*version", None, None, "evictions are policy/v1 since 1.22"),
+    (r"every-kind .*endpointslices", r"body\.metadata\.generation", None, None, "open: labels of a slice count as a new generation"),
+    (r"persistentvolume", r".*finalizers", None, None, "nothing binds volumes yet, so nothing protects them"),
+    (r"-errors|other-defaults", r"(body\.)?(code|reason|message|details.*)", None, None, "open: a refusal names another field or uses other words (that it is refused agrees)"),
+]
+
+ROWS += [
+    (r"jobs|cronjobs", r"body\.metadata\.generation", NOTHING, r"\d+", "jobs count generations now"),
 ]

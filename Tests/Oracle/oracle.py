@@ -100,7 +100,11 @@ def compare_files(options):
         for path, a, b, why in shown:
             kinds[path] += 1
             print(f"    {path}: {compare.show(a)[:options.width]}  →  {compare.show(b)[:options.width]}" + (f"   [{why}]" if why else ""))
-    print(f"\n{steps} answers of {left['version']} and {right['version']} compared; {differing} differ; {unexplained} differences without a reason")
+    print(f"\n{steps} answers of {left['version']} and {right['version']} compared; {differing} differ; "
+          f"{sum(n for why, n in compare.row_hits.items() if why.startswith('open: '))} differences are known faults; {unexplained} have no reason")
+    for why, count in sorted(compare.row_hits.items()):
+        if why.startswith("open: "):
+            print(f"  {count:5} {why}")
     if options.reasons:
         for why, count in sorted(compare.row_hits.items(), key=lambda p: -p[1]):
             print(f"  {count:5} {why}")

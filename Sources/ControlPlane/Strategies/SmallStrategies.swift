@@ -14,12 +14,8 @@ struct NamespaceStrategy: KindStrategy {
 }
 
 struct SecretStrategy: KindStrategy {
-  func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) { Self.fold(&object) }
-
-  func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) { Self.fold(&object) }
-
   /// What is written as text becomes data and is not stored.
-  private static func fold(_ object: inout Value) {
+  func normalize(_ object: inout Value) {
     guard let text = object.remove("stringData")?.object else { return }
     for member in text.members { object["data"][member.key] = .string(Base64.encode((member.value.string ?? "").utf8)) }
   }
@@ -72,6 +68,14 @@ struct NodeStrategy: KindStrategy {
       faults.append(.forbidden("spec.\(field)", "node updates may not change \(field) except from \"\" to valid"))
     }
     return faults
+  }
+}
+
+struct ControllerRevisionStrategy: KindStrategy {
+  /// A revision is history: what it holds stays.
+  func validate(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] {
+    guard let old, object["data"] != old["data"] else { return [] }
+    return [.invalid("data", object["data"], FieldFault.immutable)]
   }
 }
 

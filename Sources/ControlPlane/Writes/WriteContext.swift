@@ -33,6 +33,8 @@ struct WriteContext {
 
 /// What a kind does that rows of the table cannot say. One small file a kind under Strategies/.
 protocol KindStrategy: Sendable {
+  /// Brings what a client wrote into the form that is stored, where a kind has two (a secret's `stringData`).
+  func normalize(_ object: inout Value)
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError)
   func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError)
   /// - Parameter old: nil on create.
@@ -42,6 +44,7 @@ protocol KindStrategy: Sendable {
 }
 
 extension KindStrategy {
+  func normalize(_ object: inout Value) {}
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {}
   func prepareForUpdate(_ object: inout Value, old: Value, _ context: inout WriteContext) throws(APIError) {}
   func validate(_ object: Value, old: Value?, _ context: WriteContext) -> [FieldFault] { [] }
@@ -58,7 +61,7 @@ enum Strategies {
     "rbac/v1.Role": RoleStrategy(), "rbac/v1.ClusterRole": RoleStrategy(), "rbac/v1.RoleBinding": RoleBindingStrategy(),
     "rbac/v1.ClusterRoleBinding": RoleBindingStrategy(), "batch/v1.Job": JobStrategy(),
     "certificates/v1.CertificateSigningRequest": CertificateSigningRequestStrategy(), "core/v1.PersistentVolume": VolumeStrategy(),
-    "core/v1.PersistentVolumeClaim": VolumeStrategy(),
+    "core/v1.PersistentVolumeClaim": VolumeStrategy(), "apps/v1.ControllerRevision": ControllerRevisionStrategy(),
   ]
 
   static func of(_ kind: ResourceKind) -> any KindStrategy { byType[kind.typeName] ?? PlainStrategy() }

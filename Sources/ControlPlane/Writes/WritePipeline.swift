@@ -199,11 +199,13 @@ extension ControlPlane {
     let storage = schema.storageKind(of: kind)
     schema.applyDefaults(&object, kind: storage)
     let strategy = Strategies.of(kind)
+    strategy.normalize(&object)
+    // Who asks owns what he asked for and its defaults, not what admission and allocation add.
+    Ownership.record(&object, old: nil, context)
     // Admission first: what it adds (limits of a LimitRange) counts in what the strategy computes (the QoS class).
     try Admission.mutate(&object, old: nil, &context)
     schema.applyDefaults(&object, kind: storage)
     try strategy.prepareForCreate(&object, &context)
-    Ownership.record(&object, old: nil, context)
     try validate(object, old: nil, strategy, context, name: name)
     try Admission.validate(object, old: nil, &context)
     return .commit(try planned(object, key: key, old: nil, hasGeneratedName: hasGeneratedName, context))
@@ -274,6 +276,8 @@ extension ControlPlane {
     try checkName(object, key, kind)
     object["metadata"].remove("resourceVersion")
     let strategy = Strategies.of(kind)
+    strategy.normalize(&object)
+    let forgets = Ownership.isReset(object["metadata"]["managedFields"])
     let storage = schema.storageKind(of: kind)
     try keepWhatClientsCannotChange(&object, old: old, context)
     schema.applyDefaults(&object, kind: storage)
@@ -281,8 +285,9 @@ extension ControlPlane {
     try strategy.prepareForUpdate(&object, old: old, &context)
     schema.applyDefaults(&object, kind: storage)
     raiseGeneration(&object, old: old, kind, subresource: request.subresource)
+    if forgets { object["metadata"].remove("managedFields") }
     if schema.encodeForStorage(object, kind: storage) == schema.encodeForStorage(old, kind: storage) { return .done(current) }
-    Ownership.record(&object, old: old, context)
+    if !forgets { Ownership.record(&object, old: old, context) }
     try validate(object, old: old, strategy, context, name: key.name)
     try Admission.validate(object, old: old, &context)
     let planned = try planned(object, key: key, old: current, isConditional: isUpdate && !version.isEmpty, context)

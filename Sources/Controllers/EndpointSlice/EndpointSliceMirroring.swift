@@ -54,19 +54,28 @@ final class EndpointSliceMirroring: Sendable {
 }
 
 /// What is to be mirrored of an Endpoints object: nil for one that asks not to be, or that is a lock of leader election.
+///
+/// Most Endpoints are the endpoint controller's and never mirrored: they are not unpacked before it is known.
 package struct MirroredEndpoints: Sendable {
-  /// One for every subset and family of addresses, without name.
-  package var slices: [Value]
+  private let object: EncodedObject
 
   /// Addresses of a subset that are mirrored; more are left out.
   static let limit = 1000
 
   package init?(_ object: EncodedObject) {
-    let slices: [Value]? = object.withView { view in
+    let asks = object.withView { view in
       let metadata = view["metadata"]
-      guard !metadata["labels"][dynamic: "endpointslice.kubernetes.io/skip-mirror"].equals("true"),
-        metadata["annotations"]["control-plane.alpha.kubernetes.io/leader"].isNull, metadata["deletionTimestamp"].isNull
-      else { return nil }
+      return !metadata["labels"][dynamic: "endpointslice.kubernetes.io/skip-mirror"].equals("true")
+        && metadata["annotations"]["control-plane.alpha.kubernetes.io/leader"].isNull && metadata["deletionTimestamp"].isNull
+    }
+    guard asks else { return nil }
+    self.object = object
+  }
+
+  /// One for every subset and family of addresses, without name.
+  package var slices: [Value] {
+    object.withView { view in
+      let metadata = view["metadata"]
       var labels = metadata["labels"].stringMap
       labels["kubernetes.io/service-name"] = object.key.name
       labels["endpointslice.kubernetes.io/managed-by"] = MirroredSlice.manager
@@ -102,8 +111,6 @@ package struct MirroredEndpoints: Sendable {
       }
       return slices
     }
-    guard let slices else { return nil }
-    self.slices = slices
   }
 
   private static func endpoint(_ address: Value, isReady: Bool) -> Value {

@@ -34,6 +34,11 @@ enum WebSocketProtocols {
 extension KubernetesAPI {
   func podStream(_ request: Request) throws(APIError) -> RequestPolicy {
     let head = request.head
+    // As upstream: first the pod, then the connection. Clients that fall back to another protocol are told the same.
+    let pod = try controlPlane.get(request.kind, request.key)
+    guard pod.withView({ $0["spec"]["nodeName"].string?.isEmpty == false }) else {
+      throw .badRequest("pod \(request.key.name) does not have a host assigned")
+    }
     guard head.upgrade == "websocket" else {
       let wants = head.upgrade ?? ""
       if wants.hasPrefix("spdy"), let reason = streamFailures.recall(request) { throw reason }
