@@ -84,7 +84,7 @@ package struct MirroredEndpoints: Sendable {
       annotations["kubectl.kubernetes.io/last-applied-configuration"] = nil
       var body: Value = [
         "metadata": [
-          "generateName": .string("\(object.key.name)-"), "namespace": .string(object.key.namespace), "labels": Value(labels),
+          "namespace": .string(object.key.namespace), "labels": Value(labels),
           "ownerReferences": [
             [
               "apiVersion": "v1", "kind": "Endpoints", "name": .string(object.key.name), "uid": .string(object.uid),
@@ -158,9 +158,19 @@ package struct MirroredSlice: Sendable {
   package static func changes(from own: [MirroredSlice], to wanted: [Value], of service: ObjectKey) -> [Operation] {
     var left = own.sorted { $0.key < $1.key }
     var missing: [Value] = []
+    var names: Set<String> = []
     for slice in wanted {
       let content = content(of: slice)
-      if let i = left.firstIndex(where: { $0.content == content }) { left.remove(at: i) } else { missing.append(slice) }
+      // Named after what it says: a round on stale reads collides with itself instead of doubling a slice.
+      let name = "\(service.name)-\(DeploymentReconcile.hash(content, collisions: 0))"
+      guard names.insert(name).inserted else { continue }
+      if let i = left.firstIndex(where: { $0.content == content }) {
+        left.remove(at: i)
+      } else {
+        var slice = slice
+        slice["metadata"]["name"] = .string(name)
+        missing.append(slice)
+      }
     }
     // Made before the others go: a service is never without endpoints in between.
     return missing.map { .create(.endpointSlices, namespace: service.namespace, body: $0) }
