@@ -48,7 +48,8 @@ package struct AgentConfiguration: Sendable {
   /// Unused images go when the disk is fuller than the first, until it is no fuller than the second.
   package var imageHighThresholdPercent: Int64 = 85
   package var imageLowThresholdPercent: Int64 = 80
-  package var version = "v1.34.0"
+  /// What the node tells as its kubelet's version, and probes in their User-Agent.
+  package var version = "v1.36.4"
 
   /// - Parameter dataDirectory: `/var/lib/gantry` is the default instance: its pods and logs are where CSI drivers and log collectors look.
   package init(nodeName: String, nodeAddress: String, dataDirectory: String) {

@@ -87,7 +87,7 @@ enum ContainerEnvironment {
       var data: [(key: String, bytes: [UInt8])] = []
       if let name = source["configMapRef"]["name"].string {
         if let object = try await sources.configMap(namespace, name) {
-          data = PodSources.data(configMap: object)
+          data = PodSources.text(configMap: object)
         } else if source["configMapRef"]["optional"].bool != true {
           throw AgentFailure("configmap \"\(name)\" not found")
         }
@@ -132,7 +132,7 @@ enum ContainerEnvironment {
           if optional { continue }
           throw AgentFailure("\(isSecret ? "secret" : "configmap") \"\(object)\" not found")
         }
-        let data = isSecret ? PodSources.data(secret: found) : PodSources.data(configMap: found)
+        let data = isSecret ? PodSources.data(secret: found) : PodSources.text(configMap: found)
         guard let bytes = data.first(where: { $0.key == key })?.bytes else {
           if optional { continue }
           throw AgentFailure("couldn't find key \(key) in \(isSecret ? "Secret" : "ConfigMap") \(namespace)/\(object)")

@@ -22,9 +22,14 @@ struct PodSources: Sendable {
     }
   }
 
+  /// What a config map gives to the environment: its text; what is binary is for volumes.
+  static func text(configMap: Value) -> [(key: String, bytes: [UInt8])] {
+    (configMap["data"].object?.members ?? []).map { ($0.key, Array(($0.value.string ?? "").utf8)) }
+  }
+
   /// Content of a config map by key.
   static func data(configMap: Value) -> [(key: String, bytes: [UInt8])] {
-    (configMap["data"].object?.members ?? []).map { ($0.key, Array(($0.value.string ?? "").utf8)) }
+    text(configMap: configMap)
       + (configMap["binaryData"].object?.members ?? []).map { ($0.key, Base64.decode($0.value.string ?? "") ?? []) }
   }
 

@@ -21,7 +21,7 @@ actor PodWorker {
 
   var volumePaths: [String: String] = [:]
   private var timer: Task<Void, Never>?
-  private var probes = ProbeRunner()
+  private var probes: ProbeRunner
   private var refresher: Task<Void, Never>?
   private var isRefreshing = false
   private var needsRefresh = false
@@ -43,6 +43,7 @@ actor PodWorker {
     let machine = PodMachine(object, now: .now())
     self.machine = machine
     self.node = node
+    probes = ProbeRunner(version: node.configuration.version)
     self.finished = finished
     key = machine.plan.key
     uid = machine.plan.uid

@@ -4,6 +4,10 @@ import RPC
 /// Runs the probes of one pod's containers: each its own task, while its container runs and its outcome counts.
 struct ProbeRunner {
   private var tasks: [String: Task<Void, Never>] = [:]
+  /// `1.36` of `v1.36.4+gantry`.
+  private let release: String
+
+  init(version: String) { release = version.drop { $0 == "v" }.split(separator: ".").prefix(2).joined(separator: ".") }
 
   /// Starts what is missing and ends what counts no longer.
   /// - Parameter report: told every outcome.
@@ -23,7 +27,8 @@ struct ProbeRunner {
     let addresses = machine.plan.isHostNetwork ? ["127.0.0.1"] : machine.addresses
     for (name, entry) in wanted where tasks[name] == nil {
       let (container, running, kind, probe) = entry
-      let prober = Prober(cri: cri, container: container.spec, containerID: running.id, address: addresses.first ?? "127.0.0.1")
+      let prober = Prober(
+        cri: cri, container: container.spec, containerID: running.id, address: addresses.first ?? "127.0.0.1", release: release)
       tasks[name] = Task {
         let age = Moment.now() - running.startedAt
         if probe.initialDelay > age { try? await Task.sleep(for: .seconds(probe.initialDelay - age)) }

@@ -10,6 +10,8 @@ struct Prober: Sendable {
   let container: Value
   let containerID: String
   let address: String
+  /// The release that answers to probed servers: `1.36`.
+  let release: String
 
   func run(_ probe: ProbePlan) async -> (succeeded: Bool, message: String) {
     if !probe.action["exec"].isNull { return await exec(probe) }
@@ -79,7 +81,7 @@ struct Prober: Sendable {
       if let name = header["name"].string { headers.add(name: name, value: header["value"].string ?? "") }
     }
     if !headers.contains(name: "Host") { headers.add(name: "Host", value: "\(host):\(port)") }
-    if !headers.contains(name: "User-Agent") { headers.add(name: "User-Agent", value: "kube-probe/1.34") }
+    if !headers.contains(name: "User-Agent") { headers.add(name: "User-Agent", value: "kube-probe/\(release)") }
     if !headers.contains(name: "Accept") { headers.add(name: "Accept", value: "*/*") }
     headers.replaceOrAdd(name: "Connection", value: "close")
     do {
