@@ -100,13 +100,13 @@ package final class Network: Sendable {
     proxyConfiguration.serviceCIDRs = configuration.serviceCIDRs
     proxyConfiguration.terminated = interface.addresses
     let proxy = ServiceProxy(proxyConfiguration, log: log)
-    if configuration.proxiesServices { try await proxy.start() }
+    if configuration.proxiesServices { try await proxy.check() }
     let forwarder =
       configuration.apiServers.isEmpty
       ? nil
       : try await APIForwarder.start(
         address: configuration.kubernetesAddress, port: configuration.kubernetesPort, servers: configuration.apiServers, log: log)
-    let zone = DNSZoneStore(domain: configuration.clusterDomain)
+    let zone = DNSZoneStore(domain: configuration.clusterDomain, isComplete: false)
     let dnsAddress = configuration.dnsAddress.description
     let upstreams = DNSServer.resolvers(inResolvConf: read("/etc/resolv.conf"), excluding: [dnsAddress])
     let dns = try await DNSServer.start(
@@ -141,18 +141,31 @@ package final class Network: Sendable {
     self.log = log
   }
 
-  /// Follows services and endpoint slices until the task is cancelled. What is in force stays in force after it.
-  package func run() async {
+  /// Follows services and endpoint slices until the task is cancelled. What is in force stays in force after it, until the next run has
+  /// seen all of them.
+  /// - Parameter ready: called once, when the services that exist are in force.
+  package func run(ready: @escaping @Sendable () -> Void = {}) async {
     await withDiscardingTaskGroup { group in
       group.addTask { [client, zone] in await DNSDriver(client: client, zone: zone).run() }
-      guard configuration.proxiesServices else { return }
+      guard configuration.proxiesServices else { return ready() }
+      let (synced, seen) = AsyncStream.makeStream(of: GroupVersionResource.self)
+      group.addTask { [proxy] in
+        var unseen: Set<GroupVersionResource> = [.services, .endpointSlices]
+        for await resource in synced {
+          unseen.remove(resource)
+          if unseen.isEmpty { break }
+        }
+        guard !Task.isCancelled else { return }
+        await proxy.begin()
+        ready()
+      }
       group.addTask { [client, proxy] in
         await ObjectFeed(client: client, resource: .services).run { changes in
           for change in changes {
             switch change {
             case .set(let object): await proxy.setService(object.key, ServiceFacts(object))
             case .deleted(let key): await proxy.setService(key, nil)
-            case .synced: break
+            case .synced: seen.yield(.services)
             }
           }
         }
@@ -163,7 +176,7 @@ package final class Network: Sendable {
             switch change {
             case .set(let object): await proxy.setSlice(object.key, SliceFacts(object))
             case .deleted(let key): await proxy.setSlice(key, nil)
-            case .synced: break
+            case .synced: seen.yield(.endpointSlices)
             }
           }
         }

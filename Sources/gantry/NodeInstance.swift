@@ -45,7 +45,7 @@ struct NodeInstance {
   /// - Parameter ready: called once, when pods can run here.
   /// - Throws: ``StartFailure`` where the node cannot work.
   func run(
-    _ plane: ControlPlane, _ directory: DataDirectory, url: String, port: Int, ready: @Sendable () -> Void
+    _ plane: ControlPlane, _ directory: DataDirectory, url: String, port: Int, ready: @escaping @Sendable () -> Void
   ) async throws {
     let name = try options.name()
     let client = plane.client(as: .node(name))
@@ -68,14 +68,15 @@ struct NodeInstance {
   }
 
   /// Services and names, until the task is cancelled. Needs the node's pod addresses, so the agent has registered it before.
-  private func runNetwork(_ configuration: Network.Configuration, client: any Client, _ box: DrainBox, _ ready: () -> Void)
+  private func runNetwork(
+    _ configuration: Network.Configuration, client: any Client, _ box: DrainBox, _ ready: @escaping @Sendable () -> Void
+  )
     async throws
   {
     let network: Network
     do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
     box.set(network)
-    ready()
-    await network.run()
+    await network.run(ready: ready)
     await network.stop()
   }
 

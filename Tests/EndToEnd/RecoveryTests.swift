@@ -87,6 +87,38 @@ import Wire
     }
   }
 
+  @Test("services answer while the server is killed and started again: no request fails")
+  func servicesOutliveServers() async throws {
+    try await Cluster.with { cluster in
+      try await cluster.apply(Manifest.deployment("web", replicas: 2))
+      try await cluster.rolledOut("web")
+      let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
+      let address = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+      let stop = "\(cluster.dataDirectory)/stop-requests"
+      let script = """
+        ok=0; bad=0; echo started
+        while [ ! -e \(stop) ]; do
+          for url in http://127.0.0.1:\(port)/ http://\(address)/; do
+            if curl -fsS --max-time 5 $url >/dev/null; then ok=$((ok+1)); else bad=$((bad+1)); fi
+          done
+        done
+        echo "ok=$ok bad=$bad"
+        """
+      let requests = try Running(cluster.inside(["sh", "-c", script]))
+      #expect(await requests.waits { $0.contains("started") })
+      for _ in 0..<3 {
+        await cluster.kill9()
+        try await cluster.start()
+      }
+      _ = await cluster.terminate()
+      try await cluster.start()
+      try await cluster.rolledOut("web")
+      try Data().write(to: URL(fileURLWithPath: stop))
+      let outcome = await requests.outcome()
+      #expect(outcome.output.contains(" bad=0") && !outcome.output.contains("ok=0"), "\(outcome)")
+    }
+  }
+
   private func ended(_ words: String, _ uid: String) async throws -> Bool {
     let found = try await Command.run(["pgrep", "-f", words], mayFail: true).output.split(separator: "\n").compactMap { Int32($0) }
     return !found.contains { (try? cgroup(of: $0))?.contains(uid) == true }

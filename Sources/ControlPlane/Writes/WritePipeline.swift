@@ -130,7 +130,9 @@ extension ControlPlane {
   private func check(_ request: WriteRequest) throws(APIError) {
     if case .patch(let patch) = request.verb, patch.kind == .apply {
       throw APIError(
-        .unsupportedMediaType, "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)")
+        .unsupportedMediaType,
+        "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side; helm --server-side=false)"
+      )
     }
     if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource,
       ["ephemeralcontainers", "resize"].contains(subresource)

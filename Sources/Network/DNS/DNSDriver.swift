@@ -14,7 +14,15 @@ package struct DNSDriver: Sendable {
 
   /// Follows until the task is cancelled; what the zone knows then stays.
   package func run() async {
+    let (synced, seen) = AsyncStream.makeStream(of: GroupVersionResource.self)
     await withDiscardingTaskGroup { group in
+      group.addTask {
+        var unseen: Set<GroupVersionResource> = [.services, .endpointSlices]
+        for await resource in synced where unseen.remove(resource) != nil && unseen.isEmpty {
+          zone.complete()
+          return
+        }
+      }
       group.addTask {
         await ObjectFeed(client: client, resource: .services).run { changes in
           zone.update { zone in
@@ -22,7 +30,7 @@ package struct DNSDriver: Sendable {
               switch change {
               case .set(let object): zone.set(Self.service(object))
               case .deleted(let key): zone.remove(serviceNamed: key.name, namespace: key.namespace)
-              case .synced: break
+              case .synced: seen.yield(.services)
               }
             }
           }
@@ -45,7 +53,7 @@ package struct DNSDriver: Sendable {
               if let old = await owners.exchange(key, nil) {
                 zone.update { $0.set([], ofService: old, namespace: key.namespace, slice: key.name) }
               }
-            case .synced: break
+            case .synced: seen.yield(.endpointSlices)
             }
           }
         }

@@ -160,7 +160,8 @@ final class DNSForwarder: Sendable {
       changed[0] = UInt8(id >> 8)
       changed[1] = UInt8(truncatingIfNeeded: id)
       // No route, or a firewall that says so: there is nothing to wait for.
-      channel.writeAndFlush(AddressedEnvelope(remoteAddress: upstream, data: ByteBuffer(bytes: changed))).whenFailure { error in
+      channel.writeAndFlush(AddressedEnvelope(remoteAddress: upstream, data: ByteBuffer(bytes: changed))).whenFailure {
+        [id] error in
         guard let waiting = bound.value.pending.removeValue(forKey: id) else { return }
         waiting.timeout.cancel()
         waiting.promise.fail(error)

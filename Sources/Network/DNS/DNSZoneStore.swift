@@ -5,10 +5,23 @@ import Synchronization
 /// The lock is held for one look-up or one change (a microsecond or two); the loops never wait for anything longer.
 package final class DNSZoneStore: Sendable {
   private let zone: Mutex<DNSZone>
+  private let isComplete: Atomic<Bool>
 
-  package init(domain: String) { zone = Mutex(DNSZone(domain: domain)) }
+  /// - Parameter isComplete: false: until ``complete()`` is called, what the zone does not know is not denied but answered with SERVFAIL, so
+  ///   that resolvers ask again instead of remembering that a service does not exist.
+  package init(domain: String, isComplete: Bool = true) {
+    zone = Mutex(DNSZone(domain: domain))
+    self.isComplete = Atomic(isComplete)
+  }
+
+  /// Everything that exists has been told.
+  package func complete() { isComplete.store(true, ordering: .releasing) }
 
   package func update(_ change: (inout DNSZone) -> Void) { zone.withLock { change(&$0) } }
 
-  func answer(_ question: DNSMessage.Question) -> DNSResponse? { zone.withLock { $0.answer(question) } }
+  package func answer(_ question: DNSMessage.Question) -> DNSResponse? {
+    let response = zone.withLock { $0.answer(question) }
+    guard let response, response.answers.isEmpty, !isComplete.load(ordering: .acquiring) else { return response }
+    return DNSResponse(code: .serverFailure, isAuthoritative: false)
+  }
 }

@@ -54,8 +54,27 @@ package actor ServiceProxy {
     }
   }
 
+  /// Asks nftables whether it would take the tables, and changes nothing.
+  /// - Throws: where it refuses: no root, no kernel support, no program.
+  package func check() async throws {
+    try await command.run("nft", "-c", "-f", "-", input: programs.map { $0.creation(slots: Self.roundedSlots(0)) }.joined())
+  }
+
+  /// Makes the tables, once everything that exists has been told: what an earlier run left in force is replaced by the same services in
+  /// one transaction, so that no connection is refused meanwhile. Where nftables refuses it is tried again.
+  package func begin() async {
+    do {
+      try await start()
+      schedule()
+    } catch {
+      log.error("nftables refused the table", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
+      failures += 1
+      retry()
+    }
+  }
+
   /// Makes the tables. Changes that were told before are in them from the start.
-  /// - Throws: where nftables refuses: no root, no kernel support, no program.
+  /// - Throws: where nftables refuses.
   package func start() async throws {
     await turn()
     defer { endTurn() }
@@ -145,13 +164,7 @@ package actor ServiceProxy {
     let delay = Duration.seconds(min(30, 1 << min(failures, 5)))
     Task {
       try? await Task.sleep(for: delay)
-      do {
-        try await start()
-        schedule()
-      } catch {
-        failures += 1
-        retry()
-      }
+      await begin()
     }
   }
 

@@ -34,6 +34,24 @@ import Network
     }
   }
 
+  @Test("before everything is known nothing is denied: a resolver asks again instead of remembering that there is no service")
+  func incomplete() {
+    let store = DNSZoneStore(domain: "cluster.local", isComplete: false)
+    let question = DNSMessage.Question(
+      name: "web.default.svc.cluster.local", type: DNSMessage.RecordType.a.rawValue, recordClass: 1)
+    #expect(store.answer(question)?.code == .serverFailure)
+    store.update {
+      $0.set(
+        .init(
+          namespace: "default", name: "web", clusterIPs: ["10.96.0.20"], ports: [], externalName: nil, publishesNotReady: false))
+    }
+    #expect(store.answer(question)?.answers.count == 1)
+    let other = DNSMessage.Question(name: "db.default.svc.cluster.local", type: DNSMessage.RecordType.a.rawValue, recordClass: 1)
+    #expect(store.answer(other)?.code == .serverFailure)
+    store.complete()
+    #expect(store.answer(other)?.code == .nameError)
+  }
+
   @Test(
     "answers",
     arguments: [
