@@ -156,12 +156,25 @@ private struct Pruner {
         kept -= 1
         object.members[earlier] = object.members[kept]
       }
-      if member.isNull || !field.isPointer && isZero(member, fieldShape.kind) { continue }
+      let staysZero = fieldShape.kind == .quantity && field.isWrittenAbsent
+      if member.isNull || !field.isPointer && !staysZero && isZero(member, fieldShape.kind) { continue }
       object.members[kept] = .init(key: field.name, value: member)
       kept += 1
     }
     if kept < object.members.count { object.members.removeLast(object.members.count - kept) }
+    if shape.writtenAbsent != 0 { addQuantities(shape, &object) }
     value = .object(object)
+  }
+
+  /// A quantity that is always written ("0" where none was sent) is always there, so that what is sent again equals what is stored.
+  private func addQuantities(_ shape: Shape, _ object: inout Object) {
+    var remaining = shape.writtenAbsent
+    while remaining != 0 {
+      let field = shape.fields[remaining.trailingZeroBitCount]
+      remaining &= remaining &- 1
+      guard table.shape(field.type).kind == .quantity, object[field.name] == nil else { continue }
+      object.members.append(.init(key: field.name, value: "0"))
+    }
   }
 
   /// What Go cannot tell from absent in a field that is no pointer: "", 0 and false.

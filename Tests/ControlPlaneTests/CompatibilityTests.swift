@@ -14,6 +14,46 @@ import Wire
     return body
   }
 
+  @Test(
+    "a resource field without divisor, or with 0, is the same when it comes again: the pod may be labelled, the generation stays")
+  func divisors() async throws {
+    try await TestPlane.with { test in
+      func template(_ divisor: Value) -> Value {
+        var reference: Value = ["resource": "limits.cpu", "containerName": "c"]
+        if !divisor.isNull { reference["divisor"] = divisor }
+        let item: Value = ["path": "cpu", "resourceFieldRef": reference]
+        return [
+          "containers": [["name": "c", "image": "i", "env": [["name": "A", "valueFrom": ["resourceFieldRef": reference]]]]],
+          "volumes": [
+            ["name": "d", "downwardAPI": ["items": [item]]],
+            ["name": "p", "projected": ["sources": [["downwardAPI": ["items": [item]]]]]],
+          ],
+        ]
+      }
+      for (name, divisor) in [("none", Value.null), ("zero", "0"), ("one", "1")] {
+        let key = ObjectKey(namespace: "default", name: name)
+        let pod: Value = ["metadata": ["name": .string(name)], "spec": template(divisor)]
+        _ = try await test.admin.create(.pods, namespace: "default", body: pod, WriteOptions())
+        let labelled = try await test.admin.patch(
+          .pods, key, subresource: nil, Patch(.merge, ["metadata": ["labels": ["a": "b"]]]), WriteOptions())
+        #expect(labelled.value["metadata"]["labels"]["a"] == "b")
+        _ = try await test.admin.update(.pods, key, subresource: nil, body: labelled.value, WriteOptions())
+
+        let set: Value = [
+          "metadata": ["name": .string(name)],
+          "spec": [
+            "selector": ["matchLabels": ["app": .string(name)]],
+            "template": ["metadata": ["labels": ["app": .string(name)]], "spec": template(divisor)],
+          ],
+        ]
+        let made = try await test.admin.create(.deployments, namespace: "default", body: set, WriteOptions())
+        let again = try await test.admin.update(.deployments, key, subresource: nil, body: set, WriteOptions())
+        #expect(again.value["metadata"]["generation"].int == 1)
+        #expect(again.value["metadata"]["resourceVersion"] == made.value["metadata"]["resourceVersion"], "equal bytes are no write")
+      }
+    }
+  }
+
   @Test("a service that changes its type loses what only the old type uses, and gives its ports back")
   func serviceTypes() async throws {
     try await TestPlane.with { test in
