@@ -7,7 +7,7 @@ package enum JSONPatch {
   static let maximumCopiedBytes = 3 * 1024 * 1024
 
   /// - Parameter patch: an array of operations.
-  /// - Throws: ``PatchError``; `.malformed` for what is no operation, `.inapplicable` where one does not fit the target.
+  /// - Throws: ``PatchError``; `.malformed` for what is no list of operations, `.inapplicable` where one is unknown or does not fit the target.
   package static func apply(_ patch: Value, to target: Value) throws(PatchError) -> Value {
     guard case .array(let operations) = patch else {
       throw PatchError(.malformed, "error decoding patch: json: cannot unmarshal a value that is no array into a JSON patch")
@@ -27,20 +27,20 @@ package enum JSONPatch {
       throw PatchError(
         .malformed, "error decoding patch: json: cannot unmarshal a value that is no object into a JSON patch operation")
     }
-    guard let name = members["op"]?.string else { throw PatchError(.malformed, "Unexpected kind: unknown") }
+    guard let name = members["op"]?.string else { throw PatchError(.inapplicable, "Unexpected kind: unknown") }
     guard let pathText = members["path"]?.string else {
-      throw PatchError(.malformed, "jsonpatch \(name) operation does not apply: missing path")
+      throw PatchError(.inapplicable, "jsonpatch \(name) operation does not apply: missing path")
     }
     let path = try tokens(pathText)
     func value() throws(PatchError) -> Value {
       guard let value = members["value"] else {
-        throw PatchError(.malformed, "jsonpatch \(name) operation does not apply: missing value: \(pathText)")
+        throw PatchError(.inapplicable, "jsonpatch \(name) operation does not apply: missing value: \(pathText)")
       }
       return value
     }
     func from() throws(PatchError) -> (text: String, path: [String]) {
       guard let text = members["from"]?.string else {
-        throw PatchError(.malformed, "jsonpatch \(name) operation does not apply: missing from: \(pathText)")
+        throw PatchError(.inapplicable, "jsonpatch \(name) operation does not apply: missing from: \(pathText)")
       }
       return (text, try tokens(text))
     }
@@ -75,7 +75,7 @@ package enum JSONPatch {
       guard found == expected else {
         throw PatchError(.inapplicable, "testing value \(pathText) failed: test failed")
       }
-    default: throw PatchError(.malformed, "Unexpected kind: \(name)")
+    default: throw PatchError(.inapplicable, "Unexpected kind: \(name)")
     }
   }
 
@@ -84,10 +84,10 @@ package enum JSONPatch {
   private static func tokens(_ path: String) throws(PatchError) -> [String] {
     if path.isEmpty { return [] }
     guard path.utf8.first == UInt8(ascii: "/") else {
-      throw PatchError(.malformed, "invalid path \"\(path.prefix(256))\": a JSON pointer starts with '/'")
+      throw PatchError(.inapplicable, "invalid path \"\(path.prefix(256))\": a JSON pointer starts with '/'")
     }
     let parts = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count < Wire.maximumDepth else { throw PatchError(.malformed, "a path of \(parts.count) steps is too deep") }
+    guard parts.count < Wire.maximumDepth else { throw PatchError(.inapplicable, "a path of \(parts.count) steps is too deep") }
     return parts.map { String($0).replacing("~1", with: "/").replacing("~0", with: "~") }
   }
 

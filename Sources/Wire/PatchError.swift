@@ -3,7 +3,7 @@ package struct PatchError: Error, Equatable, Sendable, CustomStringConvertible {
   package enum Kind: Sendable {
     /// The patch itself is no patch: 400.
     case malformed
-    /// It does not apply to this object (a failed `test`, a missing path): 422, where upstream answers with its general sentence.
+    /// It does not apply to this object (a failed `test`, a missing path, an operation that nobody knows): 422, where upstream answers with its general sentence.
     case inapplicable
     /// Too many operations, or copies that grow too large: 413.
     case tooLarge

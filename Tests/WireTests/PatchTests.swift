@@ -43,8 +43,8 @@ import Wire
     arguments: [
       (#"[{"op":"test","path":"/a","value":2}]"#, PatchError.Kind.inapplicable), (#"[{"op":"remove","path":"/x"}]"#, .inapplicable),
       (#"[{"op":"replace","path":"/x","value":1}]"#, .inapplicable), (#"[{"op":"add","path":"/x/y","value":1}]"#, .inapplicable),
-      (#"[{"op":"add","path":"/l/5","value":1}]"#, .inapplicable), (#"[{"op":"jump","path":"/a"}]"#, .malformed),
-      (#"{"op":"add"}"#, .malformed), (#"[{"op":"add","path":"a","value":1}]"#, .malformed),
+      (#"[{"op":"add","path":"/l/5","value":1}]"#, .inapplicable), (#"[{"op":"jump","path":"/a"}]"#, .inapplicable),
+      (#"{"op":"add"}"#, .malformed), (#"[{"op":"add","path":"a","value":1}]"#, .inapplicable),
       (#"[{"op":"move","from":"/o","path":"/o/p"}]"#, .inapplicable),
     ])
   func refusals(patch: String, kind: PatchError.Kind) throws {

@@ -70,7 +70,10 @@ struct ContainerConfiguration {
       let subPath = mount["subPathExpr"].string.map { ContainerEnvironment.expand($0, known) } ?? mount["subPath"].string ?? ""
       if !subPath.isEmpty {
         let bound = "\(volumes.podDirectory)/volume-subpaths/\(volume)/\(container.name)/\(index)"
-        try SubPath.bind(volume: path, path: subPath, target: bound)
+        do { try SubPath.bind(volume: path, path: subPath, target: bound) } catch {
+          throw AgentFailure(
+            "failed to prepare subPath for volumeMount \"\(volume)\" of container \"\(container.name)\": \(error.description)")
+        }
         path = bound
       }
       let propagation =

@@ -273,12 +273,16 @@ package actor ManagedContainerd {
         await Self.hasEnded(pid, within: .seconds(5))
       }
     }
+    // A shim that is killed leaves its socket, whose name stands in its bundle.
+    let bundles = "\(directory)/state/io.containerd.runtime.v2.task/\(ContainerdClient.namespace)"
+    let sockets = Files.entries(bundles).compactMap { Files.text("\(bundles)/\($0)/address") }
     // A shim that is left names our socket on its command line.
     for name in Files.entries("/proc") {
       guard let pid = pid_t(name), let command = Files.read("/proc/\(pid)/cmdline") else { continue }
       let words = command.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
       if words.first?.hasSuffix("containerd-shim-runc-v2") == true, words.contains(socket) { kill(pid, SIGKILL) }
     }
+    for address in sockets where address.hasPrefix("unix://") { unlink(String(address.dropFirst("unix://".count))) }
     Files.unmountAll(beneath: directory)
     unlink("\(directory)/containerd.pid")
     unlink(socket)

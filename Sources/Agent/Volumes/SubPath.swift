@@ -39,10 +39,13 @@ enum SubPath {
       close(directory)
       file = gantry_openat2(root, path, flags, 0, UInt64(GANTRY_RESOLVE_BENEATH))
     }
-    guard file >= 0 else { throw Files.failure("failed to prepare subPath", path) }
+    guard file >= 0 else {
+      if errno == EXDEV { throw AgentFailure("\(path) leads out of the volume") }
+      throw Files.failure("cannot open subPath", path)
+    }
     defer { close(file) }
     var status = stat()
-    guard fstat(file, &status) == 0 else { throw Files.failure("failed to prepare subPath", path) }
+    guard fstat(file, &status) == 0 else { throw Files.failure("cannot open subPath", path) }
     if Files.mounts(beneath: target).contains(target) { _ = gantry_unmount(target) }
     if status.st_mode & S_IFMT == S_IFDIR {
       try Files.makeDirectory(target, mode: 0o750)
