@@ -27,7 +27,7 @@ import Wire
       try await cluster.rolledOut("web")
       let pod = try await cluster.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
       let watch = try cluster.kubectlRunning(
-        "get", "pod", pod, "-w", "-o",
+        "get", "pods", "--field-selector", "metadata.name=\(pod)", "-w", "-o",
         "jsonpath={.status.containerStatuses[0].restartCount}{\" \"}{.status.containerStatuses[0].ready}{\"\\n\"}")
       #expect(await watch.waits { $0.contains("0 true") })
       let uid = try await cluster.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
@@ -36,7 +36,8 @@ import Wire
       watch.signal(SIGTERM)
 
       // A status that somebody overwrites is the node's again at once.
-      let phases = try cluster.kubectlRunning("get", "pod", pod, "-w", "-o", "jsonpath=<{.status.phase} {.status.podIP}>")
+      let phases = try cluster.kubectlRunning(
+        "get", "pods", "--field-selector", "metadata.name=\(pod)", "-w", "-o", "jsonpath=<{.status.phase} {.status.podIP}>")
       let address = try await cluster.kubectl("get", "pod", pod, "-o", "jsonpath={.status.podIP}")
       #expect(await phases.waits { $0.contains("<Running \(address)>") })
       try await cluster.kubectl(

@@ -70,7 +70,9 @@ struct Space: Sendable {
 
   /// Waits until the field has had each of the values, in this order; other values may come between.
   func watch(_ pod: String, _ path: String, passes values: [String]) async throws {
-    let watch = try kubectlRunning("get", "pod", pod, "-w", "-o", "jsonpath=<{.\(path)}>{\"\\n\"}")
+    // Not `get pod NAME -w`: kubectl drops the first event of that watch, and with it what changed since it read the pod.
+    let watch = try kubectlRunning(
+      "get", "pods", "--field-selector", "metadata.name=\(pod)", "-w", "-o", "jsonpath=<{.\(path)}>{\"\\n\"}")
     defer { watch.signal(SIGKILL) }
     let passed = await watch.waits { text in
       var rest = text[...]
