@@ -89,12 +89,12 @@ package actor Agent: NodeEndpoint {
     await writeNodeStatus(force: true)
     let reporter = reporter
     tasks.append(Task { await reporter.renewLease() })
+    tasks.append(Task { [weak self] in await self?.followRuntime() })
     tasks.append(
       Task { [weak self, client, configuration] in
         let feed = ObjectFeed(client: client, resource: .pods, fieldSelector: "spec.nodeName=\(configuration.nodeName)")
         await feed.run { [weak self] changes in await self?.take(changes) }
       })
-    tasks.append(Task { [weak self] in await self?.followRuntime() })
     tasks.append(
       Task { [weak self] in
         while !Task.isCancelled {
@@ -197,6 +197,9 @@ package actor Agent: NodeEndpoint {
   private func add(_ object: Value, uid: String) async {
     let phase = object["status"]["phase"].string ?? ""
     let isOver = phase == "Succeeded" || phase == "Failed"
+    // From here on it hears of exits: what ends while the runtime is asked is not missed.
+    let worker = PodWorker(object, node: node) { [weak self] worker in await self?.forget(worker) }
+    pods[uid] = worker
     let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
     let sandboxes = (try? await runtime.cri.call("ListPodSandbox", filter))?["items"].array ?? []
     let containers = (try? await runtime.cri.call("ListContainers", filter))?["containers"].array ?? []
@@ -206,8 +209,6 @@ package actor Agent: NodeEndpoint {
       latest[container["metadata"]["name"].string ?? ""] = container
     }
     let refusal = newest == nil && !isOver ? await refuse(object) : nil
-    let worker = PodWorker(object, node: node) { [weak self] worker in await self?.forget(worker) }
-    pods[uid] = worker
     await worker.start(sandbox: newest, containers: Array(latest.values), refusal: refusal)
   }
 
@@ -220,7 +221,7 @@ package actor Agent: NodeEndpoint {
     var used: [String: Int64] = [:]
     var ports: Set<String> = []
     var count: Int64 = 0
-    for worker in pods.values {
+    for worker in pods.values where worker.uid != plan.uid {
       if await worker.isComplete { continue }
       let other = await worker.plan
       count += 1
@@ -257,20 +258,18 @@ package actor Agent: NodeEndpoint {
           continue
         }
         await relist()
-        // What happened before the new stream was heard shows a moment later.
-        Task {
-          try? await Task.sleep(for: .seconds(1))
-          await relist()
-        }
+      }
+      // What happened before the stream was heard shows a moment later.
+      Task {
+        try? await Task.sleep(for: .seconds(1))
+        await relist()
       }
       do {
         for try await event in runtime.containerd.events() {
           failures = 0
           switch event {
-          case .exit(let container, let execID, _):
-            guard execID.isEmpty else { continue }
-            for worker in pods.values { if await worker.runtimeExit(container) { break } }
-            for reader in followers.removeValue(forKey: container) ?? [] { reader.ended() }
+          case .exit(let container, let execID, _): if execID.isEmpty { await ended(container) }
+          case .delete(let container): await ended(container)
           case .oom(let container): for worker in pods.values { await worker.runtimeOutOfMemory(container) }
           case .start: break
           }
@@ -280,6 +279,11 @@ package actor Agent: NodeEndpoint {
       }
       failures += 1
     }
+  }
+
+  private func ended(_ container: String) async {
+    for worker in pods.values { if await worker.runtimeExit(container) { break } }
+    for reader in followers.removeValue(forKey: container) ?? [] { reader.ended() }
   }
 
   /// Sees to it that the runtime answers, and that the node says whether it does.

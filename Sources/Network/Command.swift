@@ -84,11 +84,12 @@ package struct Command: Sendable {
     return file
   }
 
-  /// - Returns: the program's path, nil where no directory of the usual path has it.
+  /// - Returns: the program's path, nil where neither `PATH` nor the usual directories have it: a service manager may hand on a short one.
   package static func find(_ program: String) -> String? {
     if program.contains("/") { return program }
-    return ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map { "\($0)/\(program)" }
-      .first { access($0, X_OK) == 0 }
+    let named = getenv("PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
+    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    return (named.filter { $0.hasPrefix("/") } + usual).map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
   }
 
   private static func read(_ file: Int32) -> String {

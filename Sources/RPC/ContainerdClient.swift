@@ -2,10 +2,13 @@ import Wire
 
 /// What containerd offers beside CRI: its event stream, processes in tasks, and content that is written directly.
 package struct ContainerdClient: Sendable {
-  /// What happened to a task, from `/tasks/exit`, `/tasks/oom`, `/tasks/start`.
+  /// What happened to a task, from `/tasks/exit`, `/tasks/delete`, `/tasks/oom`, `/tasks/start`.
   package enum Event: Sendable, Equatable {
     /// - Parameter execID: empty or the container's own id: its first process.
     case exit(container: String, execID: String, status: Int)
+    /// What was left of the container's ended processes is taken away: seconds after the exit where the machine is busy, and what CRI waits
+    /// for before it says that the container has exited.
+    case delete(container: String)
     case oom(container: String)
     case start(container: String)
   }
@@ -68,9 +71,10 @@ package struct ContainerdClient: Sendable {
       default: break
       }
     }
-    // TaskExit: container 1, id 2, pid 3, status 4. TaskOOM and TaskStart: container 1.
+    // TaskExit: container 1, id 2, pid 3, status 4. TaskDelete, TaskOOM and TaskStart: container 1.
     switch topic {
     case "/tasks/exit": return .exit(container: container, execID: id == container ? "" : id, status: status)
+    case "/tasks/delete": return .delete(container: container)
     case "/tasks/oom": return .oom(container: container)
     case "/tasks/start": return .start(container: container)
     default: return nil

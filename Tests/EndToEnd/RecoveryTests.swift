@@ -88,6 +88,36 @@ import Wire
     }
   }
 
+  @Test("where runc takes seconds to clean up behind a container: no exit is missed, whether the agent was there or not")
+  func slowRuntime() async throws {
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("gantry-slow-\(UInt32.random(in: .min ... .max))")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let runc = directory.appendingPathComponent("runc").path
+    let isSlow = directory.appendingPathComponent("slow")
+    let script = "#!/bin/sh\ncase \" $* \" in *\" delete \"*) [ ! -e \(isSlow.path) ] || sleep 6 ;; esac\nexec /usr/sbin/runc \"$@\"\n"
+    try Data(script.utf8).write(to: URL(fileURLWithPath: runc))
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: runc)
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"
+    try await Cluster.with(environment: ["PATH": "\(directory.path):\(path)"]) { cluster in
+      try await cluster.apply(Manifest.pod("dies", "sleep 4322", restart: "Always"))
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", "--timeout=60s")
+      let uid = try await cluster.kubectl("get", "pod", "dies", "-o", "jsonpath={.metadata.uid}")
+      try Data().write(to: isSlow)
+      kill(try await process("sleep 4322", ofPod: uid), SIGKILL)
+      try await cluster.kubectl(
+        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", "--timeout=60s")
+      // The agent that comes back finds it running in CRI's books, and the exit was told before it listened.
+      await cluster.kill9()
+      kill(try await process("sleep 4322", ofPod: uid), SIGKILL)
+      try await cluster.start()
+      try await cluster.kubectl(
+        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", "--timeout=60s")
+      try FileManager.default.removeItem(at: isSlow)
+    }
+  }
+
   @Test("services answer while the server is killed and started again: no request fails")
   func servicesOutliveServers() async throws {
     try await Cluster.with { cluster in

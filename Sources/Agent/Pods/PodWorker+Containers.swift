@@ -80,7 +80,10 @@ extension PodWorker {
   func removeOldContainers(_ name: String, keep: String) {
     let last = machine.containers.first { $0.plan.name == name }?.last?.id
     let old = containerIDs.filter { $0.value == name && $0.key != keep && $0.key != last }.map(\.key)
-    for id in old { containerIDs[id] = nil }
+    for id in old {
+      containerIDs[id] = nil
+      earlyExits.remove(id)
+    }
     let attempt = machine.containers.first { $0.plan.name == name }?.restarts ?? 0
     let directory = "\(RuntimeConfiguration.logDirectory(machine.plan, node.configuration))/\(name)"
     let pattern = "\(key.name)_\(key.namespace)_\(name)-"
@@ -115,7 +118,7 @@ extension PodWorker {
       do throws(GRPCError) {
         let answer = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])
         let status = answer["status"]
-        if status["state"].string == "CONTAINER_EXITED" {
+        if ["CONTAINER_EXITED", "CONTAINER_UNKNOWN"].contains(status["state"].string) {
           guard machine.containers.contains(where: { $0.runningID == id }) else { return }
           let exit = await exit(name, status)
           return handle(.exited(container: name, exit))

@@ -35,8 +35,9 @@ actor PodWorker {
   private var isFinishing = false
   private var isGoneFromAPI = false
   private var isSuspended = false
-  /// Exits told by the runtime before the machine knew the container.
+  /// What ended, as the runtime told, before the machine knew of it.
   var earlyExits: Set<String> = []
+  private var hasStarted = false
   var containerIDs: [String: String] = [:]
 
   init(_ object: Value, node: NodeContext, finished: @escaping @Sendable (PodWorker) async -> Void) {
@@ -90,14 +91,17 @@ actor PodWorker {
           isStarted: before?["started"].bool ?? !hasStartup,
           isReady: before?["ready"].bool ?? !(hasStartup || hasReadiness))
         machine.adopt(container: name, attempt: attempt, state: .running(running), image: image, imageID: reference)
-      case "CONTAINER_EXITED":
+      case "CONTAINER_EXITED", "CONTAINER_UNKNOWN":
         machine.adopt(container: name, attempt: attempt, state: .exited(await exit(name, status)), image: image, imageID: reference)
       default:
         _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
       }
     }
+    hasStarted = true
     if let refusal { return handle(.fail(reason: refusal.reason, message: refusal.message)) }
     handle(.wake)
+    for id in earlyExits { runtimeExit(id) }
+    earlyExits = []
     guard !machine.isComplete else { return }
     let sources = PodSource.named(by: machine.plan.object, namespace: key.namespace)
     await node.feeds.follow(sources, pod: uid) { [weak self] in await self?.sourcesChanged() }
@@ -131,17 +135,23 @@ actor PodWorker {
   }
 
   /// - Returns: false where the container is none of this pod's.
-  func runtimeExit(_ id: String) async -> Bool {
+  @discardableResult
+  func runtimeExit(_ id: String) -> Bool {
     if case .ready(id, _) = machine.sandbox {
       handle(.sandboxDied)
       return true
     }
-    guard let name = containerIDs[id] else { return false }
-    guard machine.containers.contains(where: { $0.runningID == id }) else {
-      earlyExits.insert(id)
-      return true
+    guard hasStarted, let name = containerIDs[id] else {
+      if !hasStarted { earlyExits.insert(id) }
+      return false
     }
-    await reportExit(name, id)
+    switch state(name)?.state {
+    case .starting: earlyExits.insert(id)
+    case .running(let running) where running.id == id, .stopping(let running) where running.id == id:
+      // Not waited for: the runtime's books may be late, and others end meanwhile.
+      Task { await reportExit(name, id) }
+    default: break
+    }
     return true
   }
 

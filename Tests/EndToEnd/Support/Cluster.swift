@@ -14,22 +14,26 @@ final class Cluster: Sendable {
   let dataDirectory: String
   private let server: Mutex<Running?>
   private let extraArguments: [String]
+  private let environment: [String: String]
 
-  private init(name: String, dataDirectory: String, extraArguments: [String]) {
+  private init(name: String, dataDirectory: String, extraArguments: [String], environment: [String: String]) {
     self.name = name
     self.dataDirectory = dataDirectory
     self.extraArguments = extraArguments
+    self.environment = environment
     server = Mutex(nil)
   }
 
   /// Starts a cluster, hands it to `body` and takes everything away again, however `body` ends.
   /// - Parameter before: runs when the namespace is there and the server is not.
   static func with<R>(
-    _ arguments: [String] = [], images: [String] = ["busybox"], before: (Cluster) async throws -> Void = { _ in },
+    _ arguments: [String] = [], environment: [String: String] = [:], images: [String] = ["busybox"],
+    before: (Cluster) async throws -> Void = { _ in },
     _ body: (Cluster) async throws -> R
   ) async throws -> R {
     let id = String(UInt32.random(in: .min ... .max), radix: 36)
-    let cluster = Cluster(name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments)
+    let cluster = Cluster(
+      name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments, environment: environment)
     try await Command.run(["ip", "netns", "add", cluster.name])
     do {
       try await Command.run(cluster.inside(["ip", "link", "set", "lo", "up"]))
@@ -40,7 +44,7 @@ final class Cluster: Sendable {
       try await cluster.remove()
       return result
     } catch {
-      print(cluster.diagnosis())
+      print(await cluster.diagnosis())
       try? await cluster.remove()
       throw error
     }
@@ -55,7 +59,8 @@ final class Cluster: Sendable {
   func start(_ command: String = "up") async throws {
     let node = command == "up" ? ["--node-name", name] + extraArguments : []
     let running = try Running(
-      inside([Self.gantry, command, "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)"] + node))
+      inside([Self.gantry, command, "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)"] + node),
+      environment: environment)
     server.withLock { $0 = running }
     guard await running.waits(for: { $0.contains("ready") }) else {
       throw Command.Failure(command: "gantry up", outcome: await running.outcome())
@@ -81,9 +86,11 @@ final class Cluster: Sendable {
     try await Command.run(["ip", "netns", "del", name])
   }
 
-  private func diagnosis() -> String {
+  private func diagnosis() async -> String {
     guard let running = server.withLock({ $0 }) else { return "no server" }
+    let pods = try? await tryKubectl("describe", "pods", "--request-timeout=20s")
     return "---- gantry up in \(name), its last lines:\n" + (running.output + running.errors).suffix(6000)
+      + "---- its pods in the namespace default:\n" + (pods?.output ?? "") + (pods?.errors ?? "")
   }
 
   // MARK: Clients
