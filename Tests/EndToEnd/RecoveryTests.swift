@@ -95,7 +95,12 @@ import Wire
     defer { try? FileManager.default.removeItem(at: directory) }
     let runc = directory.appendingPathComponent("runc").path
     let isSlow = directory.appendingPathComponent("slow")
-    let script = "#!/bin/sh\ncase \" $* \" in *\" delete \"*) [ ! -e \(isSlow.path) ] || sleep 6 ;; esac\nexec /usr/sbin/runc \"$@\"\n"
+    let script = """
+      #!/bin/sh
+      case " $* " in *" delete "*) [ ! -e \(isSlow.path) ] || sleep 6 ;; esac
+      exec /usr/sbin/runc "$@"
+
+      """
     try Data(script.utf8).write(to: URL(fileURLWithPath: runc))
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: runc)
     let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"
