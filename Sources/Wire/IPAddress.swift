@@ -104,6 +104,8 @@ package struct CIDR: Hashable, Sendable, CustomStringConvertible {
   package var family: IPAddress.Family { address.family }
   package var description: String { "\(address)/\(prefix)" }
 
+  package func overlaps(_ other: CIDR) -> Bool { contains(other.address) || other.contains(address) }
+
   package func contains(_ other: IPAddress) -> Bool {
     guard other.family == family, let block = CIDR("\(other)/\(prefix)") else { return false }
     return block.address == address

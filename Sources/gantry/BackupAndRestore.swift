@@ -32,12 +32,14 @@ struct Restore: AsyncParsableCommand {
   func validate() throws { try DatastoreOption.validate(datastore) }
 
   func run() async throws {
+    guard access(file, R_OK) == 0 else { throw StartFailure("cannot read \(file): \(String(cString: strerror(errno)))") }
     let directory = DataDirectory(path: common.dataDir)
     try directory.prepare()
     let lock = try directory.lock()
     defer { lock.release() }
     let target = DatastoreOption.path(datastore, in: common.dataDir)
     do { try SQLiteStore.restore(file, to: target) } catch { throw StartFailure("\(error)") }
+    unlink("\(directory.path)/\(DataDirectory.clusterFile)")
     GantryCommand.write("\(target) made of \(file); start with: gantry up --data-dir \(common.dataDir)", to: STDOUT_FILENO)
   }
 }

@@ -1,6 +1,7 @@
 import Client
 import ControlPlane
 import FoundationEssentials
+import Glibc
 import HTTP
 import Logging
 import Store
@@ -81,13 +82,23 @@ struct ServerIdentity {
 }
 
 extension DataDirectory {
-  /// The secret that servers share: made on first start, kept beside the data, never in it.
-  func serverToken() throws -> String {
-    if let token = read("\(path)/server-token")?.prefix(while: { !$0.isWhitespace }), token.count >= 16 { return String(token) }
+  /// The secret that servers share, kept beside the data, never in it.
+  /// - Throws: ``StartFailure`` where the datastore is there and the token is not: a new one would open nothing of it.
+  func serverToken(of datastore: String) throws -> String {
+    guard let token = read("\(path)/server-token")?.prefix(while: { !$0.isWhitespace }), token.count >= 16 else {
+      throw StartFailure(
+        "\(datastore) is sealed with \(path)/server-token, which is missing or damaged: restore that file from where you keep it, or give another --data-dir"
+      )
+    }
+    return String(token)
+  }
+
+  /// For a datastore that is yet to be made.
+  func makeServerToken() throws {
+    guard (read("\(path)/server-token") ?? "").count < 16 else { return }
     var random = SystemRandomNumberGenerator()
     let digits = Array("0123456789abcdefghijklmnopqrstuvwxyz")
     let token = String((0..<40).map { _ in digits[Int(random.next(upperBound: UInt(digits.count)))] })
     try write(token + "\n", to: "server-token")
-    return token
   }
 }

@@ -23,16 +23,29 @@ struct DataDirectory {
     chmod(path, 0o700)
   }
 
+  /// Writes a file whole or not at all, also where the power goes.
   func write(_ text: String, to name: String, mode: mode_t = 0o600) throws {
     let target = "\(path)/\(name)"
     let part = "\(target).part"
     let file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
-    guard file >= 0 else { throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))") }
-    defer { close(file) }
-    let bytes = Array(text.utf8)
-    guard bytes.withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == bytes.count, rename(part, target) == 0 else {
-      throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))")
+    let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer {
+      close(file)
+      close(directory)
     }
+    let bytes = Array(text.utf8)
+    guard file >= 0, directory >= 0,
+      bytes.withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == bytes.count, fsync(file) == 0,
+      rename(part, target) == 0, fsync(directory) == 0
+    else { throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))") }
+  }
+
+  static let clusterFile = "cluster-id"
+
+  /// The cluster that this directory has belonged to since its first start.
+  var clusterID: String? {
+    let text = contents(Self.clusterFile)?.prefix { !$0.isWhitespace } ?? ""
+    return text.isEmpty ? nil : String(text)
   }
 
   private var lockPath: String { "\(path)/gantry.lock" }

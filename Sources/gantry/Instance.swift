@@ -37,9 +37,11 @@ struct Instance {
     let lock = try directory.lock()
     defer { lock.release() }
     let (host, port) = try server.address()
-    let store = try openStore(directory)
+    let datastore = DatastoreOption.path(server.datastore, in: directory.path)
+    if access(datastore, F_OK) != 0 { try directory.makeServerToken() }
+    let store = try openStore(datastore, directory)
     defer { store.close() }
-    let identity = try ServerIdentity(store: store, sealer: Sealer(token: try directory.serverToken()))
+    let identity = try ServerIdentity(store: store, sealer: Sealer(token: try directory.serverToken(of: datastore)))
     let plane = try await controlPlane(store, identity, host: host, port: port)
     let reachable = host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host
     let url = "https://\(reachable.contains(":") ? "[\(reachable)]" : reachable):\(port)"
@@ -61,17 +63,23 @@ struct Instance {
       do {
         try await runComponents(plane, directory, identity, credentials, listener, registry, port: port) { feed.yield(.nodeReady) }
       } catch { feed.yield(.ended("\((error as? StartFailure)?.message ?? "\(error)")")) }
+      feed.yield(.componentsEnded)
     }
-    Task {
-      _ = await Signals.termination()
-      feed.yield(.ended(""))
-    }
+    let signals = Signals.termination()
+    Task { for await _ in signals { feed.yield(.ended("")) } }
     if node == nil { feed.yield(.nodeReady) }
     let reason = try await untilTheEnd(moments, ready: "Kubernetes API and image registry on \(url)")
     logger.info("stopping", metadata: ["reason": "\(reason.isEmpty ? "signal" : reason)"])
     health.isStopping.store(true, ordering: .relaxed)
     components.cancel()
     await listener.shutdown(within: .seconds(5))
+    // The node lets go of its pods before the store closes under it; what hangs is left to the next start, as after a crash.
+    let patience = Task {
+      try await Task.sleep(for: .seconds(5))
+      feed.yield(.componentsEnded)
+    }
+    for await moment in moments { if case .componentsEnded = moment { break } }
+    patience.cancel()
     if !reason.isEmpty { throw StartFailure(sentence: reason) }
   }
 
@@ -80,6 +88,8 @@ struct Instance {
     case nodeReady
     /// A signal (the reason is empty), or a component that cannot go on.
     case ended(String)
+    /// Nothing runs any more, or it takes too long.
+    case componentsEnded
   }
 
   /// Says once that everything is ready, and waits for the reason to stop.
@@ -88,14 +98,25 @@ struct Instance {
       switch moment {
       case .nodeReady: try announce("gantry is ready: \(ready); export KUBECONFIG=\(common.kubeconfigPath)")
       case .ended(let reason): return reason
+      case .componentsEnded: continue
       }
     }
     return ""
   }
 
-  private func openStore(_ directory: DataDirectory) throws -> SQLiteStore {
-    let path = DatastoreOption.path(server.datastore, in: directory.path)
-    do throws(StoreError) { return try SQLiteStore(.init(path: path)) } catch { throw StartFailure("\(error)") }
+  /// Nodes end what their cluster does not name: a datastore of another cluster, or a new one where the old has gone, would cost all pods.
+  private func openStore(_ path: String, _ directory: DataDirectory) throws -> SQLiteStore {
+    var configuration = SQLiteStore.Configuration(path: path)
+    configuration.expectedClusterID = directory.clusterID
+    if let clusterID = directory.clusterID, access(path, F_OK) != 0 {
+      throw StartFailure(
+        "\(path), the datastore of cluster \(clusterID), is gone: bring it back (gantry restore), or begin a new cluster with another --data-dir"
+      )
+    }
+    let store: SQLiteStore
+    do throws(StoreError) { store = try SQLiteStore(configuration) } catch { throw StartFailure("\(error)") }
+    if configuration.expectedClusterID == nil { try directory.write("\(store.clusterID)\n", to: DataDirectory.clusterFile) }
+    return store
   }
 
   private func controlPlane(_ store: SQLiteStore, _ identity: ServerIdentity, host: String, port: Int) async throws -> ControlPlane

@@ -63,10 +63,10 @@ struct ServerOptions: ParsableArguments {
   func validate() throws {
     _ = try address()
     try DatastoreOption.validate(datastore)
-    for (option, block) in [("--service-cidr", serviceCidr), ("--cluster-cidr", clusterCidr)] {
-      guard let cidr = CIDR(block), cidr.family == .v4 else {
-        throw ValidationError("\(option) \(block): give an IPv4 block such as 10.42.0.0/16")
-      }
+    let services = try block("--service-cidr", serviceCidr, longestPrefix: 28, "the block must hold at least sixteen addresses")
+    let pods = try block("--cluster-cidr", clusterCidr, longestPrefix: 24, "each node gets a /24 of it, so it must hold one")
+    guard !services.overlaps(pods) else {
+      throw ValidationError("--cluster-cidr \(clusterCidr): overlaps the addresses of services, --service-cidr \(serviceCidr)")
     }
     if let advertiseAddress, IPAddress(advertiseAddress) == nil {
       throw ValidationError("--advertise-address \(advertiseAddress): give an IP address")
@@ -81,6 +81,14 @@ struct ServerOptions: ParsableArguments {
     guard certificateLifetime > 0, certificateLifetime <= 5 * 365 * 24 else {
       throw ValidationError("--certificate-lifetime \(certificateLifetime): hours, more than 0 and at most 43800 (five years)")
     }
+  }
+
+  private func block(_ option: String, _ text: String, longestPrefix: Int, _ rule: String) throws -> CIDR {
+    guard let block = CIDR(text), block.family == .v4 else {
+      throw ValidationError("\(option) \(text): give an IPv4 block such as 10.42.0.0/16")
+    }
+    guard block.prefix <= longestPrefix else { throw ValidationError("\(option) \(text): \(rule), such as 10.42.0.0/16 does") }
+    return block
   }
 
   /// Splits `--listen`: `1.2.3.4:6443`, `[::1]:6443`, `:6443`.

@@ -3,8 +3,9 @@ import Glibc
 
 /// Waits for SIGTERM or SIGINT without polling.
 enum Signals {
-  static func termination() async -> Int32 {
-    let stream = AsyncStream<Int32> { continuation in
+  /// What comes from now on; from now on neither ends the process by itself.
+  static func termination() -> AsyncStream<Int32> {
+    AsyncStream { continuation in
       for number in [SIGTERM, SIGINT] {
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number)
@@ -15,7 +16,5 @@ enum Signals {
         source.resume()
       }
     }
-    for await number in stream { return number }
-    return SIGTERM
   }
 }

@@ -49,8 +49,9 @@ final class HollowCluster: Sendable {
       }
     }
     do {
-      await withThrowingTaskGroup(of: Void.self) { group in
+      try await withThrowingTaskGroup(of: Void.self) { group in
         for i in 0..<nodes { group.addTask { try await cluster.register("node-\(i)", cpu: cpu) } }
+        try await group.waitForAll()
       }
       try await cluster.wait("nodes that take pods", on: .nodes, namespace: nil) { objects in
         objects.count == nodes
@@ -149,7 +150,7 @@ final class HollowCluster: Sendable {
   /// Returns when the condition holds, checked after every change of the resource.
   /// - Throws: where it does not hold within the time.
   func wait(
-    _ what: String, on resource: GroupVersionResource, namespace: String? = "default", seconds: Int64 = 20,
+    _ what: String, on resource: GroupVersionResource, namespace: String? = "default", seconds: Int64 = 240,
     _ condition: @escaping @Sendable ([ObjectKey: Value]) -> Bool
   ) async throws {
     let isDone = await withTaskGroup(of: Bool.self) { group in
@@ -190,6 +191,43 @@ final class HollowCluster: Sendable {
       throw APIError(.timeout, "\(what) did not come; last seen: \(seen.prefix(4).joined(separator: "\n"))")
     }
   }
+
+  /// Shows every state of the pods that a watcher can see from now until `body` is through, its last one included.
+  func everyStateOfPods(
+    namespace: String = "default", while body: () async throws -> Void, each: ([ObjectKey: Value]) -> Void
+  ) async throws {
+    let (changes, feed) = AsyncStream.makeStream(of: ObjectFeed.Change.self)
+    let (synced, isSynced) = AsyncStream.makeStream(of: Void.self)
+    let watch = Task { [admin] in
+      await ObjectFeed(client: admin, resource: .pods, namespace: namespace).run { batch in
+        for change in batch {
+          if case .synced = change { isSynced.yield() }
+          feed.yield(change)
+        }
+      }
+      feed.finish()
+    }
+    defer { watch.cancel() }
+    for await _ in synced { break }
+    try await body()
+    // The last write that the watcher must have seen.
+    let last = try await admin.create(.pods, namespace: namespace, body: try Value(json: Self.mark), WriteOptions())
+    var objects: [ObjectKey: Value] = [:]
+    var hasListed = false
+    for await change in changes {
+      switch change {
+      case .set(let object) where object.key == last.key: return
+      case .set(let object): objects[object.key] = object.value
+      case .deleted(let key): objects[key] = nil
+      case .synced: hasListed = true
+      }
+      if hasListed { each(objects) }
+    }
+  }
+
+  /// A pod that no node runs.
+  private static let mark =
+    #"{"metadata":{"name":"mark"},"spec":{"nodeSelector":{"no":"such"},"containers":[{"name":"c","image":"mark:1"}]}}"#
 
   func rolledOut(_ name: String, replicas: Int64) async throws {
     try await wait("rollout of \(name) to \(replicas)", on: .deployments) { objects in

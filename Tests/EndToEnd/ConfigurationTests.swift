@@ -94,7 +94,7 @@ extension OneCluster {
         #expect(
           try await space.pod("env")["status"]["containerStatuses"][0]["state"]["waiting"]["message"].string
             == "configmap \"settings\" not found")
-        #expect(try await space.events(of: "env").contains("Failed: Error: configmap \"settings\" not found"))
+        try await space.tells("env", "Failed: Error: configmap \"settings\" not found")
         try await space.wait("volume", "\(waiting).reason", is: "ContainerCreating")
         let mount = try space.kubectlRunning(
           "get", "events", "-w", "--field-selector", "involvedObject.name=volume", "-o", "jsonpath={.reason}: {.message}{\"\\n\"}")

@@ -56,7 +56,7 @@ import Wire
         Manifest.pod("goes", "sleep 1000", spec: "nodeName: \(cluster.name)") + "\n---\n"
           + Manifest.pod("dies", "sleep 4321", restart: "Always"))
       try await cluster.rolledOut("web")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/goes", "pod/dies", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/goes", "pod/dies", Patience.kubectl)
       let before = try await cluster.kubectl("get", "pods", "-l", "app=web", "-o", Self.containers)
       let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
       let goes = try await cluster.kubectl("get", "pod", "goes", "-o", "jsonpath={.metadata.uid}")
@@ -75,7 +75,7 @@ import Wire
       try await cluster.rolledOut("web")
       #expect(try await cluster.kubectl("get", "pods", "-l", "app=web", "-o", Self.containers) == before)
       try await cluster.kubectl(
-        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "--timeout=60s")
+        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", Patience.kubectlEvent)
       #expect(
         try await cluster.kubectl(
           "get", "pod", "dies", "-o", "jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}")
@@ -106,19 +106,19 @@ import Wire
     let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"
     try await Cluster.with(environment: ["PATH": "\(directory.path):\(path)"]) { cluster in
       try await cluster.apply(Manifest.pod("dies", "sleep 4322", restart: "Always"))
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", Patience.kubectl)
       let uid = try await cluster.kubectl("get", "pod", "dies", "-o", "jsonpath={.metadata.uid}")
       try Data().write(to: isSlow)
       kill(try await process("sleep 4322", ofPod: uid), SIGKILL)
       try await cluster.kubectl(
-        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "--timeout=60s")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", "--timeout=60s")
+        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", Patience.kubectlEvent)
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/dies", Patience.kubectl)
       // The agent that comes back finds it running in CRI's books, and the exit was told before it listened.
       await cluster.kill9()
       kill(try await process("sleep 4322", ofPod: uid), SIGKILL)
       try await cluster.start()
       try await cluster.kubectl(
-        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", "--timeout=60s")
+        "wait", "pod/dies", "--for=jsonpath={.status.containerStatuses[0].restartCount}=2", Patience.kubectlEvent)
       try FileManager.default.removeItem(at: isSlow)
     }
   }
@@ -160,13 +160,14 @@ import Wire
     return !found.contains { (try? cgroup(of: $0))?.contains(uid) == true }
   }
 
-  /// For what no event tells: looked at ten times a second, for a minute.
+  /// For what no event tells: looked at ten times a second.
   private func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    for _ in 0..<600 {
+    let start = ContinuousClock.now
+    while ContinuousClock.now - start < .seconds(Patience.seconds) {
       if try await condition() { return }
       try await Task.sleep(for: .milliseconds(100))
     }
-    Issue.record("\(what): not within a minute")
+    Issue.record("\(what): not within \(Patience.seconds) s")
   }
 
   @Test("gantry's own containerd is killed: it is started again and the pods run on; a reboot: all pods come back in new sandboxes")
@@ -179,7 +180,7 @@ import Wire
           spec:
             "initContainers: [{ name: first, image: \"\(Manifest.busybox)\", command: [\"true\"] }]"))
       try await cluster.rolledOut("web")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/initialized", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/initialized", Patience.kubectl)
       let before = try await cluster.kubectl("get", "pods", "-o", Self.containers)
       func runtime() throws -> Int32 {
         let text = try String(contentsOfFile: "\(cluster.dataDirectory)/containerd/containerd.pid", encoding: .utf8)
@@ -189,10 +190,10 @@ import Wire
       kill(first, SIGKILL)
       try await eventually("containerd is started again") { try runtime() != first }
       try await cluster.apply(Manifest.pod("after", "true"))
-      try await cluster.kubectl("wait", "pod/after", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+      try await cluster.kubectl("wait", "pod/after", "--for=jsonpath={.status.phase}=Succeeded", Patience.kubectl)
       try await cluster.kubectl("delete", "pod", "after")
       #expect(try await cluster.kubectl("get", "pods", "-o", Self.containers) == before)
-      try await cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", Patience.kubectl)
 
       // As when the power goes: everything that runs is gone, the disk stays.
       await cluster.kill9()
@@ -214,12 +215,12 @@ import Wire
 
       try await cluster.start()
       try await cluster.rolledOut("web")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pods", "--all", Patience.kubectl)
       let restarts = "jsonpath={range .items[*]}{.status.containerStatuses[0].restartCount}{end}"
       try await eventually("every container was started once more") {
         try await cluster.kubectl("get", "pods", "-o", restarts) == "111"
       }
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pods", "--all", Patience.kubectl)
       let events = try await cluster.kubectl("get", "events", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}")
       #expect(!events.contains("is reserved"), "\(events)")
       let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
@@ -234,7 +235,7 @@ import Wire
       try await cluster.apply(
         Manifest.pod("port", "sleep 1000", container: "ports: [{ containerPort: 8080, hostPort: 8089 }]"))
       try await cluster.rolledOut("web")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", Patience.kubectl)
       #expect(
         try await Command.run(cluster.inside(["nft", "list", "ruleset"])).output.contains("8089"), "the host port has its rule")
       #expect(await cluster.terminate()?.status == 0)

@@ -49,14 +49,14 @@ import Testing
         let dead = containerd.withLock { $0 }
         dead?.signal(SIGKILL)
         _ = await dead?.outcome()
-        try await cluster.kubectl("wait", node, "--for=condition=Ready=false", "--timeout=60s")
+        try await cluster.kubectl("wait", node, "--for=condition=Ready=false", Patience.kubectl)
         let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}: {.status.conditions[?(@.type==\"Ready\")].message}"
         let told = try await cluster.kubectl("get", node, "-o", ready)
         #expect(told.hasPrefix("KubeletNotReady: container runtime is down") && told.contains(socket), "\(told)")
         let port = try await cluster.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
         try await Command.run(cluster.inside(["curl", "-fsS", "--max-time", "5", "http://127.0.0.1:\(port)/"]))
         try await begin(cluster)
-        try await cluster.kubectl("wait", node, "--for=condition=Ready", "--timeout=60s")
+        try await cluster.kubectl("wait", node, "--for=condition=Ready", Patience.kubectl)
         try await cluster.rolledOut("web")
         #expect(try await containers().split(separator: "\n").count == 2)
       }

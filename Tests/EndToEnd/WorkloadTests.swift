@@ -28,7 +28,7 @@ extension OneCluster {
         #expect(try await answer() == "v1\n")
 
         try await space.kubectl("delete", "deployment/web", "service/web", "--wait", minor: minor)
-        try await space.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s", minor: minor)
+        try await space.kubectl("wait", "--for=delete", "pod", "-l", "app=web", Patience.kubectl, minor: minor)
         #expect(try await space.kubectl("get", "deployments,replicasets,pods", "-o", "name", minor: minor) == "")
       }
     }

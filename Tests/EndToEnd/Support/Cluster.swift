@@ -25,29 +25,36 @@ final class Cluster: Sendable {
   }
 
   /// Starts a cluster, hands it to `body` and takes everything away again, however `body` ends.
-  /// - Parameter before: runs when the namespace is there and the server is not.
+  /// - Parameters:
+  ///   - isShared: many tests wait for it, so it does not wait for a place itself.
+  ///   - before: runs when the namespace is there and the server is not.
   static func with<R>(
     _ arguments: [String] = [], environment: [String: String] = [:], images: [String] = ["busybox"],
+    isShared: Bool = false,
     before: (Cluster) async throws -> Void = { _ in },
     _ body: (Cluster) async throws -> R
   ) async throws -> R {
     let id = String(UInt32.random(in: .min ... .max), radix: 36)
     let cluster = Cluster(
       name: "gt-\(id)", dataDirectory: "/tmp/gantry-e2e-\(id)", extraArguments: arguments, environment: environment)
-    try await Command.run(["ip", "netns", "add", cluster.name])
+    if !isShared { await Patience.places.take() }
+    let result: Result<R, any Error>
     do {
+      try await Command.run(["ip", "netns", "add", cluster.name])
       try await Command.run(cluster.inside(["ip", "link", "set", "lo", "up"]))
       try await before(cluster)
       try await cluster.start()
       if !images.isEmpty { try await cluster.push(images) }
-      let result = try await body(cluster)
+      let value = try await body(cluster)
       try await cluster.remove()
-      return result
+      result = .success(value)
     } catch {
       print(await cluster.diagnosis())
       try? await cluster.remove()
-      throw error
+      result = .failure(error)
     }
+    if !isShared { await Patience.places.giveBack() }
+    return try result.get()
   }
 
   // Not `ip netns exec`: that mounts a /sys of its own, in which no cgroup is.
@@ -108,14 +115,14 @@ final class Cluster: Sendable {
 
   @discardableResult
   func kubectl(
-    _ arguments: [String], input: String? = nil, minor: Int = 37, timeout: TimeInterval = 120
+    _ arguments: [String], input: String? = nil, minor: Int = 37, timeout: TimeInterval = Patience.seconds
   ) async throws -> String {
     try await Command.run(kubectlWords(arguments, minor: minor), input: input, timeout: timeout).output
   }
 
   @discardableResult
   func kubectl(
-    _ arguments: String..., input: String? = nil, minor: Int = 37, timeout: TimeInterval = 120
+    _ arguments: String..., input: String? = nil, minor: Int = 37, timeout: TimeInterval = Patience.seconds
   ) async throws -> String {
     try await kubectl(arguments, input: input, minor: minor, timeout: timeout)
   }
@@ -123,11 +130,11 @@ final class Cluster: Sendable {
   /// Waits until a deployment's rollout is through and the pods it replaced are gone, so that every answer is the new ones'.
   func rolledOut(_ deployment: String, namespace: String = "default", minor: Int = 37) async throws {
     let space = ["--namespace", namespace]
-    try await kubectl(space + ["rollout", "status", "deployment/\(deployment)", "--timeout=120s"], minor: minor)
+    try await kubectl(space + ["rollout", "status", "deployment/\(deployment)", Patience.kubectl], minor: minor)
     let query = "jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{\"\\n\"}{end}"
     let leaving = try await kubectl(space + ["get", "pods", "-l", "app=\(deployment)", "-o", query], minor: minor)
       .split(separator: "\n").map { $0.split(separator: " ") }.filter { $0.count == 2 }.map { "pod/\($0[0])" }
-    if !leaving.isEmpty { try await kubectl(space + ["wait", "--for=delete", "--timeout=60s"] + leaving, minor: minor) }
+    if !leaving.isEmpty { try await kubectl(space + ["wait", "--for=delete", Patience.kubectl] + leaving, minor: minor) }
   }
 
   /// What kubectl says where a refusal is expected or possible.

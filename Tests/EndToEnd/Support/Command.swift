@@ -2,6 +2,33 @@ import Foundation
 import Glibc
 import Synchronization
 
+/// How long a test waits for what must come: a net under it, not a measure. Nothing waits longer than the thing takes.
+enum Patience {
+  static let seconds: TimeInterval = 240
+  /// The same for `kubectl wait` and `kubectl rollout status`.
+  static let kubectl = "--timeout=240s"
+  /// Shorter than the agent's slow comparison with the runtime: what only that one finds, comes too late.
+  static let kubectlEvent = "--timeout=120s"
+
+  /// Clusters and servers that tests start for themselves, a few at a time: more only take the machine from each other.
+  static let places = Places(3)
+
+  actor Places {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(_ count: Int) { free = count }
+
+    func take() async {
+      if free > 0 { free -= 1 } else { await withCheckedContinuation { waiting.append($0) } }
+    }
+
+    func giveBack() {
+      if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
+    }
+  }
+}
+
 /// A real program, run to its end or kept running.
 struct Command {
   struct Outcome: CustomStringConvertible {
@@ -21,7 +48,7 @@ struct Command {
   /// - Parameter input: what it reads from its standard input.
   @discardableResult
   static func run(
-    _ arguments: [String], environment: [String: String] = [:], input: String? = nil, timeout: TimeInterval = 120,
+    _ arguments: [String], environment: [String: String] = [:], input: String? = nil, timeout: TimeInterval = Patience.seconds,
     mayFail: Bool = false
   ) async throws -> Outcome {
     let running = try Running(arguments, environment: environment, input: input)
@@ -140,7 +167,7 @@ final class Running: Sendable {
 
   /// Waits until everything printed so far satisfies `condition`; false where the program ended without it.
   /// A program that says nothing for too long is ended, so that no test hangs.
-  func waits(for condition: (String) -> Bool, timeout: TimeInterval = 120) async -> Bool {
+  func waits(for condition: (String) -> Bool, timeout: TimeInterval = Patience.seconds) async -> Bool {
     let watchdog = Task {
       try await Task.sleep(for: .seconds(timeout))
       signal(SIGKILL)

@@ -10,7 +10,7 @@ struct SharedCluster: SuiteTrait, TestScoping {
   @TaskLocal static var current: Cluster?
 
   func provideScope(for test: Test, testCase: Test.Case?, performing body: @Sendable () async throws -> Void) async throws {
-    try await Cluster.with(images: ["busybox", "python"]) { cluster in
+    try await Cluster.with(images: ["busybox", "python"], isShared: true) { cluster in
       try await Self.$current.withValue(cluster) { try await body() }
     }
   }
@@ -61,11 +61,11 @@ struct Space: Sendable {
 
   /// Waits until the field of the pod (a JSONPath below the object: `status.phase`) has the value.
   func wait(_ pod: String, _ path: String, is value: String) async throws {
-    try await kubectl("wait", "pod/\(pod)", "--for=jsonpath={.\(path)}=\(value)", "--timeout=90s")
+    try await kubectl("wait", "pod/\(pod)", "--for=jsonpath={.\(path)}=\(value)", Patience.kubectl)
   }
 
   func ready(_ pods: String...) async throws {
-    for pod in pods { try await kubectl("wait", "pod/\(pod)", "--for=condition=Ready", "--timeout=90s") }
+    for pod in pods { try await kubectl("wait", "pod/\(pod)", "--for=condition=Ready", Patience.kubectl) }
   }
 
   /// Waits until the field has had each of the values, in this order; other values may come between.
@@ -85,11 +85,13 @@ struct Space: Sendable {
     #expect(passed, "\(pod)'s \(path) did not pass \(values): \(watch.output)")
   }
 
-  /// Events about an object as `reason: message`, oldest first.
-  func events(of object: String) async throws -> String {
-    try await kubectl(
-      "get", "events", "--field-selector", "involvedObject.name=\(object)", "-o",
-      "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}")
+  /// Waits until each of the texts is part of what events tell about the object, as `reason: message`.
+  func tells(_ object: String, _ texts: String...) async throws {
+    let watch = try kubectlRunning(
+      "get", "events", "-w", "--field-selector", "involvedObject.name=\(object)", "-o", "jsonpath={.reason}: {.message}{\"\\n\"}")
+    defer { watch.signal(SIGKILL) }
+    let told = await watch.waits { output in texts.allSatisfy { output.contains($0) } }
+    #expect(told, "events of \(object) tell \(texts): \(watch.output)")
   }
 
   /// Runs a program in a pod.

@@ -19,16 +19,20 @@ import redis
 QUEUE, CACHE = queue_client.queue(), queue_client.cache()
 RESULT_SECONDS = int(os.environ.get("RESULT_SECONDS", "3600"))
 MAXIMUM_BODY = 64 * 1024
+STOPPING = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = 10  # seconds that an idle connection stays
 
     def answer(self, code, value):
         body = json.dumps(value).encode() + b"\n"
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if STOPPING.is_set():
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -84,8 +88,13 @@ class Handler(BaseHTTPRequestHandler):
 def main():
     server = ThreadingHTTPServer(("", 8000), Handler)
     server.daemon_threads = False
+
+    def stop(*_):
+        STOPPING.set()
+        threading.Thread(target=server.shutdown).start()
+
     # Out of the service's endpoints first, then the last answers, then the end.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    signal.signal(signal.SIGTERM, stop)
     print("api: serving on 8000", flush=True)
     server.serve_forever()
     server.server_close()
