@@ -136,3 +136,22 @@ void __wrap_dispatch_source_set_timer(void *source, uint64_t start, uint64_t int
   if (interval == SECOND && leeway == 0) interval = 10 * SECOND;
   if (__real_dispatch_source_set_timer) __real_dispatch_source_set_timer(source, start, interval, leeway);
 }
+
+static int termination_pipe[2];
+
+static void tell_termination(int number) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)number;
+  // A full pipe has told enough.
+  ssize_t written = write(termination_pipe[1], &byte, 1);
+  (void)written;
+  errno = saved;
+}
+
+int gantry_termination_pipe(void) {
+  if (pipe2(termination_pipe, O_CLOEXEC | O_NONBLOCK) < 0) return -1;
+  struct sigaction action = {.sa_handler = tell_termination, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0) return -1;
+  return termination_pipe[0];
+}

@@ -65,7 +65,7 @@ struct Instance {
       } catch { feed.yield(.ended("\((error as? StartFailure)?.message ?? "\(error)")")) }
       feed.yield(.componentsEnded)
     }
-    let signals = Signals.termination()
+    let signals = try Signals.termination()
     Task { for await _ in signals { feed.yield(.ended("")) } }
     if node == nil { feed.yield(.nodeReady) }
     let reason = try await untilTheEnd(moments, ready: "Kubernetes API and image registry on \(url)")

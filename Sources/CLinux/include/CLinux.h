@@ -36,3 +36,8 @@ void gantry_trim_heap(void);
 
 /// Waits until a process has ended: 0 when it has, 1 after `milliseconds`.
 int gantry_wait_for_exit(pid_t pid, int milliseconds);
+
+/// From now on SIGTERM and SIGINT write their number as a byte into the pipe whose reading end is returned, and end nothing by themselves.
+/// Once a process. Unlike a signalfd it needs no mask on threads that exist already, and unlike an ignored signal none is lost before
+/// somebody listens.
+int gantry_termination_pipe(void);
