@@ -28,7 +28,9 @@ package final class Cache: Sendable {
   private let indexes: @Sendable (GroupResource) -> (@Sendable (EncodedObject) -> String)?
   private let terms: @Sendable (GroupResource) -> (@Sendable (EncodedObject) -> [String])?
   private let applied = Atomic<Int64>(0)
-  private let revisionWaiters = Mutex<[(revision: Revision, resume: @Sendable () -> Void)]>([])
+  /// When kept roots were last looked at.
+  private let pruned = Atomic<Int64>(0)
+  private static let pruneSeconds: Int64 = 60
   private let ringBytes: Int
   private let now: @Sendable () -> Int64
   private let decode: @Sendable (StoreRecord) -> EncodedObject?
@@ -133,21 +135,14 @@ package final class Cache: Sendable {
     }
     applied.store(revision, ordering: .releasing)
     wakes.run()
-    let ready = revisionWaiters.withLock { waiters in
-      let ready = waiters.filter { $0.revision <= revision }
-      waiters.removeAll { $0.revision <= revision }
-      return ready
-    }
-    for waiter in ready { waiter.resume() }
+    prune()
   }
 
-  /// Calls `resume` once when a revision is visible: at once where it is already.
-  package func whenVisible(_ revision: Revision, _ resume: @escaping @Sendable () -> Void) {
-    let isVisible = revisionWaiters.withLock { waiters in
-      if self.revision >= revision { return true }
-      waiters.append((revision, resume))
-      return false
-    }
-    if isVisible { resume() }
+  /// Kept roots hold old trees, which cost nothing until something is written: so it is here that they are let go.
+  private func prune() {
+    let now = now()
+    guard now - pruned.load(ordering: .relaxed) >= Self.pruneSeconds else { return }
+    pruned.store(now, ordering: .relaxed)
+    for resource in resources.withLock({ Array($0.all.values) }) { resource.prune() }
   }
 }

@@ -31,6 +31,13 @@ struct EventRing {
     return event
   }
 
+  /// Some events in a row.
+  struct Part {
+    var first: Int
+    var events: [RingEvent]
+    var end: Int { first + events.count }
+  }
+
   func events(_ range: Range<Int>) -> [RingEvent] { range.map { self[$0] } }
 
   /// - Returns: its sequence number.

@@ -35,7 +35,7 @@ package final class ResourceCache: Sendable {
   }
 
   /// Roots kept for `continue`, and for how many seconds.
-  private static let keptRoots = 32
+  private static let rootLimit = 32
   private static let keptSeconds: Int64 = 300
   /// Changes that may be undone to show an older state.
   private static let undoLimit = 16_384
@@ -144,7 +144,7 @@ package final class ResourceCache: Sendable {
       state.recent.removeAll { $0.since + Self.keptSeconds < now }
       if state.recent.contains(where: { $0.snapshot.revision == snapshot.revision }) { return }
       state.recent.append((snapshot, now))
-      if state.recent.count > Self.keptRoots { state.recent.removeFirst() }
+      if state.recent.count > Self.rootLimit { state.recent.removeFirst() }
     }
   }
 
@@ -185,25 +185,48 @@ package final class ResourceCache: Sendable {
     after revision: Revision, scope: WatchScope, target: any WakeTarget, onWake: @escaping @Sendable () -> Void
   ) -> WatchCursor? {
     let isInLog = log.canRead(resource, after: revision)
-    return state.withLock { state in
-      let position = state.ring.position(after: revision)
-      guard position != nil || isInLog else { return nil }
-      let cursor = WatchCursor(cache: self, scope: scope, position: position, reached: revision, target: target, onWake: onWake)
-      var bucket =
-        state.buckets.removeValue(forKey: scope)
-        ?? WatchBucket(
-          postings: scope == .all ? [] : (state.ring.first..<state.ring.end).filter { scope.contains(state.ring[$0]) },
-          droppedBefore: state.ring.first)
-      bucket.add(cursor)
+    enum Step {
+      case opened(WatchCursor?)
+      case search(EventRing.Part)
+    }
+    while true {
+      let step = state.withLock { state -> Step in
+        let position = state.ring.position(after: revision)
+        var bucket = state.buckets.removeValue(forKey: scope) ?? WatchBucket(knownFrom: state.ring.end)
+        defer { if !bucket.isIdle { state.buckets[scope] = bucket } }
+        if let position, let gap = bucket.gap(of: scope, from: position, ring: state.ring) {
+          bucket.isSearched = true
+          return .search(gap)
+        }
+        bucket.isSearched = false
+        guard position != nil || isInLog else { return .opened(nil) }
+        let cursor = WatchCursor(cache: self, scope: scope, position: position, reached: revision, target: target, onWake: onWake)
+        bucket.add(cursor)
+        return .opened(cursor)
+      }
+      switch step {
+      case .opened(let cursor): return cursor
+      case .search(let part): search(part, for: scope)
+      }
+    }
+  }
+
+  /// Looks for a scope's events among those that its bucket does not know: a step at a time and outside of the lock, so that thousands
+  /// of watchers who come back hold nobody up.
+  private func search(_ part: EventRing.Part, for scope: WatchScope) {
+    let found = part.events.indices.filter { scope.contains(part.events[$0]) }.map { part.first + $0 }
+    state.withLock { state in
+      guard var bucket = state.buckets.removeValue(forKey: scope) else { return }
+      bucket.learn(found, from: part.first, upTo: part.end)
       state.buckets[scope] = bucket
-      return cursor
     }
   }
 
   func close(_ cursor: WatchCursor) {
     state.withLock { state in
       guard var bucket = state.buckets.removeValue(forKey: cursor.scope) else { return }
-      if !bucket.remove(cursor) { state.buckets[cursor.scope] = bucket }
+      bucket.remove(cursor)
+      if !bucket.isIdle { state.buckets[cursor.scope] = bucket }
     }
   }
 
@@ -225,7 +248,7 @@ package final class ResourceCache: Sendable {
           hasMore: stop < end)
       }
       guard let bucket = state.buckets[scope] else { return .events([], next: end, reached: state.lastRevision, hasMore: false) }
-      guard bucket.droppedBefore <= position else { return .left }
+      guard bucket.knownFrom <= position else { return .left }
       var index = bucket.firstPosting(from: position)
       if index < bucket.postings.count, bucket.postings[index] < state.ring.first { return .left }
       var events: [RingEvent] = []
@@ -241,7 +264,29 @@ package final class ResourceCache: Sendable {
   }
 
   /// Where in the ring a reader of the log goes on; nil where it has not caught up.
-  func position(after revision: Revision) -> Int? { state.withLock { $0.ring.position(after: revision) } }
+  func position(after revision: Revision, of scope: WatchScope) -> Int? {
+    while true {
+      let (position, gap) = state.withLock { state -> (Int?, EventRing.Part?) in
+        let position = state.ring.position(after: revision)
+        guard let position, let bucket = state.buckets[scope] else { return (position, nil) }
+        return (position, bucket.gap(of: scope, from: position, ring: state.ring))
+      }
+      guard let gap else { return position }
+      search(gap, for: scope)
+    }
+  }
+
+  package var keptRoots: Int { state.withLock { $0.recent.count } }
+
+  /// Lets go of roots that nobody has asked for in time.
+  func prune() {
+    let now = now()
+    state.withLock { state in
+      if state.recent.first.map({ $0.since + Self.keptSeconds < now }) ?? false {
+        state.recent.removeAll { $0.since + Self.keptSeconds < now }
+      }
+    }
+  }
 
   func canReadLog(after revision: Revision) -> Bool { log.canRead(resource, after: revision) }
   func readLog(after revision: Revision, for cursor: WatchCursor) { log.read(self, after: revision, for: cursor, extract: extract) }

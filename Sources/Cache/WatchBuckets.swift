@@ -14,24 +14,45 @@ struct WatchBucket {
   /// Watchers by the target that is woken for them.
   var groups: [ObjectIdentifier: WakeGroup] = [:]
   /// Sequence numbers of this scope's events, from `start` on. Unused by `.all`, to which every event belongs.
-  private(set) var postings: [Int]
+  private(set) var postings: [Int] = []
   private(set) var start = 0
-  /// Events of this scope before here are gone.
-  private(set) var droppedBefore: Int
+  /// Events of this scope before here are gone, or have not been looked for.
+  private(set) var knownFrom: Int
+  /// Somebody is about to come in, and looks for events first.
+  var isSearched = false
+
+  /// Events that are looked through in one go.
+  private static let step = 256
 
   struct WakeGroup {
     let target: any WakeTarget
     var cursors: [WatchCursor] = []
   }
 
-  init(postings: [Int], droppedBefore: Int) {
-    self.postings = postings
-    self.droppedBefore = droppedBefore
+  init(knownFrom: Int) { self.knownFrom = knownFrom }
+
+  /// Nobody needs it.
+  var isIdle: Bool { groups.isEmpty && !isSearched }
+
+  /// What must be looked through next, newest first, before a watcher can go on from a position; nil where nothing is missing that the
+  /// ring still has.
+  func gap(of scope: WatchScope, from position: Int, ring: EventRing) -> EventRing.Part? {
+    let oldest = max(position, ring.first, knownFrom - Self.step)
+    guard scope != .all, position >= ring.first, oldest < knownFrom else { return nil }
+    return EventRing.Part(first: oldest, events: ring.events(oldest..<knownFrom))
+  }
+
+  /// - Parameter found: sequence numbers of this scope's events among those from `first` up to `end`.
+  mutating func learn(_ found: [Int], from first: Int, upTo end: Int) {
+    // Somebody else was faster, or the ring has moved past it.
+    guard knownFrom == end else { return }
+    postings.insert(contentsOf: found, at: start)
+    knownFrom = first
   }
 
   mutating func append(_ sequence: Int, first: Int) {
     while start < postings.count, postings[start] < first {
-      droppedBefore = postings[start] + 1
+      knownFrom = max(knownFrom, postings[start] + 1)
       start += 1
     }
     if start > 64, start * 2 > postings.count {
@@ -60,10 +81,9 @@ struct WatchBucket {
     groups[id] = group
   }
 
-  /// - Returns: true where nobody is left.
-  mutating func remove(_ cursor: WatchCursor) -> Bool {
+  mutating func remove(_ cursor: WatchCursor) {
     let id = ObjectIdentifier(cursor.target)
-    guard var group = groups.removeValue(forKey: id) else { return groups.isEmpty }
+    guard var group = groups.removeValue(forKey: id) else { return }
     let slot = cursor.slot
     if slot < group.cursors.count, group.cursors[slot] === cursor {
       let last = group.cursors.removeLast()
@@ -73,7 +93,6 @@ struct WatchBucket {
       }
     }
     if !group.cursors.isEmpty { groups[id] = group }
-    return groups.isEmpty
   }
 }
 

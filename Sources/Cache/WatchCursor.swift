@@ -84,7 +84,7 @@ package final class WatchCursor: Sendable {
             return .events(events, hasMore: !backlog.isEmpty || !isReading)
           }
           if isReading { return .events([], hasMore: false) }
-          if let position = cache.position(after: state.reached) {
+          if let position = cache.position(after: state.reached, of: scope) {
             state.mode = .ring(position)
           } else {
             state.mode = .log(backlog: [], isReading: true)

@@ -32,7 +32,8 @@ package struct ObjectFeed: Sendable {
     self.sleep = sleep
   }
 
-  /// Runs until the task is cancelled. Failures are answered with 100 ms, 200 ms, … 10 s of patience.
+  /// Runs until the task is cancelled. Failures are answered with 100 ms, 200 ms, … 10 s of patience, until a watch has told something:
+  /// a list that succeeds is no sign that its watch will.
   package func run(_ body: @Sendable ([Change]) async -> Void) async {
     var known: Set<ObjectKey> = []
     var failures = 0
@@ -43,21 +44,21 @@ package struct ObjectFeed: Sendable {
         let present = Set(list.items.map(\.key))
         await body(known.subtracting(present).sorted().map { .deleted($0) } + list.items.map { .set($0) } + [.synced])
         known = present
-        failures = 0
-        try await follow(from: list.revision, &known, body)
-      } catch {
-        guard error.reason != .expired, error.reason != .gone else { continue }
-        failures += 1
-        try? await sleep(min(.seconds(10), .milliseconds(100 << min(failures - 1, 7))))
-      }
+        try await follow(from: list.revision, &known, &failures, body)
+      } catch { await pause(&failures) }
     }
   }
 
+  private func pause(_ failures: inout Int) async {
+    failures += 1
+    try? await sleep(min(.seconds(10), .milliseconds(100 << min(failures - 1, 7))))
+  }
+
   /// Watches until the position is lost. A stream that merely ends is opened again where it ended.
-  private func follow(from revision: Int64, _ known: inout Set<ObjectKey>, _ body: ([Change]) async -> Void) async throws(APIError)
-  {
+  private func follow(
+    from revision: Int64, _ known: inout Set<ObjectKey>, _ failures: inout Int, _ body: ([Change]) async -> Void
+  ) async throws(APIError) {
     var revision = revision
-    var emptyStreams = 0
     while !Task.isCancelled {
       let stream = try await client.watch(
         resource, namespace: namespace,
@@ -65,7 +66,6 @@ package struct ObjectFeed: Sendable {
           labelSelector: labelSelector, fieldSelector: fieldSelector, resourceVersion: String(revision), allowWatchBookmarks: true))
       var isEmpty = true
       for await events in stream {
-        isEmpty = false
         var changes: [Change] = []
         var failure: APIError?
         for event in events {
@@ -84,10 +84,11 @@ package struct ObjectFeed: Sendable {
         }
         if !changes.isEmpty { await body(changes) }
         if let failure { throw failure }
+        isEmpty = false
+        failures = 0
       }
       // A server that ends every stream at once is not to be asked in a tight loop.
-      emptyStreams = isEmpty ? emptyStreams + 1 : 0
-      if emptyStreams > 0 { try? await sleep(min(.seconds(10), .milliseconds(100 << min(emptyStreams - 1, 7)))) }
+      if isEmpty { await pause(&failures) }
     }
   }
 }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Keys that wait to be worked on. A key is in it once however often it is added; one that is added while it is being worked on
-/// comes again after that. Failures back off by key.
+/// comes again after that, also where the work failed: what came meanwhile may be what it lacked. Failures back off by key.
 package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   private struct State {
     var waiting: [Key] = []
@@ -116,7 +116,7 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     return nil
   }
 
-  /// - Parameter succeeded: false brings the key back after its back-off.
+  /// - Parameter succeeded: false brings the key back after its back-off, or at once where it was added meanwhile.
   package func done(_ key: Key, succeeded: Bool = true) {
     let (delay, sleepers) = state.withLock { state -> (Duration?, [CheckedContinuation<Void, Never>]) in
       state.working.remove(key)
@@ -126,10 +126,10 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
       } else {
         delay = state.backoffs[key, default: Backoff(base: base, limit: limit)].next()
       }
-      guard state.again.remove(key) != nil, succeeded else { return (delay, []) }
+      guard state.again.remove(key) != nil else { return (delay, []) }
       state.enqueue(key)
       defer { state.sleepers = [] }
-      return (delay, state.sleepers)
+      return (nil, state.sleepers)
     }
     for sleeper in sleepers { sleeper.resume() }
     if let delay { add(key, after: delay) }

@@ -2,7 +2,6 @@ import Cache
 import Client
 import Schema
 import Store
-import Synchronization
 import Wire
 
 /// The ``Client`` of one process: the same authorization and admission as over HTTP, without HTTP.
@@ -52,12 +51,9 @@ final class LocalClient: Client {
   func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(APIError) -> WatchStream {
     try authorize("watch", resource, namespace: namespace ?? "", fieldSelector: options.fieldSelector)
     let request = ReadRequest(kind: try controlPlane.kind(resource), namespace: namespace, options)
-    let (stream, continuation) = AsyncStream.makeStream(of: [WatchEvent].self)
-    let pump = WatchPump(continuation)
-    let watch = try controlPlane.watch(request, target: controlPlane.streams) { pump.run() }
-    continuation.onTermination = { _ in watch.close() }
-    pump.start(watch)
-    return stream
+    let pull = WatchPull()
+    pull.start(try controlPlane.watch(request, target: controlPlane.streams) { [weak pull] in pull?.wake() })
+    return WatchStream(unfolding: { await pull.next() }, onCancel: { pull.end() })
   }
 
   func create(_ resource: GroupVersionResource, namespace: String, body: Value, _ options: WriteOptions) async throws(APIError)
@@ -172,49 +168,5 @@ final class LocalClient: Client {
     var body = body
     do throws(DecodeError) { _ = try controlPlane.schema.prune(&body, type: type) } catch { throw .badRequest(error.message) }
     return body
-  }
-}
-
-/// Moves events of one watch into its stream, one caller at a time.
-private final class WatchPump: Sendable {
-  private struct State {
-    var watch: Watch?
-    var isRunning = false
-    var isWanted = false
-  }
-
-  private let continuation: AsyncStream<[WatchEvent]>.Continuation
-  private let state = Mutex(State())
-
-  init(_ continuation: AsyncStream<[WatchEvent]>.Continuation) { self.continuation = continuation }
-
-  func start(_ watch: Watch) {
-    state.withLock { $0.watch = watch }
-    run()
-  }
-
-  func run() {
-    let watch = state.withLock { state -> Watch? in
-      state.isWanted = true
-      if state.isRunning { return nil }
-      state.isRunning = state.watch != nil
-      return state.watch
-    }
-    guard let watch else { return }
-    while state.withLock({ state in
-      if !state.isWanted { state.isRunning = false }
-      defer { state.isWanted = false }
-      return state.isWanted
-    }) {
-      var batch: Watch.Batch
-      repeat {
-        batch = watch.next()
-        if !batch.events.isEmpty { continuation.yield(batch.events) }
-        if batch.isEnd {
-          continuation.finish()
-          return
-        }
-      } while batch.hasMore
-    }
   }
 }

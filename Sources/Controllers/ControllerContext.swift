@@ -2,10 +2,13 @@ import Client
 import Logging
 import Wire
 
-/// What controllers share: clients by identity, the clock, and one projection of each resource that several of them follow.
+/// What controllers share: clients by identity, the clocks, chance, and one projection of each resource that several of them follow.
 struct ControllerContext: Sendable {
   let clients: @Sendable (Identity) -> any Client
   let now: @Sendable () -> WallTime
+  /// A clock that only goes forward.
+  let elapsed: @Sendable () -> Duration
+  let random: @Sendable () -> UInt64
   let log: Logger
   let pods: SharedInformer<PodView>
   let replicaSets: SharedInformer<ReplicaSetView>
@@ -17,9 +20,11 @@ struct ControllerContext: Sendable {
   /// The identity that reads for all of them; what each controller writes, it writes as itself.
   static let reader = Identity(name: "system:kube-controller-manager", groups: ["system:authenticated"])
 
-  init(clients: @escaping @Sendable (Identity) -> any Client, now: @escaping @Sendable () -> WallTime, log: Logger) {
+  init(_ configuration: Controllers.Configuration, clients: @escaping @Sendable (Identity) -> any Client, log: Logger) {
     self.clients = clients
-    self.now = now
+    now = configuration.now
+    elapsed = configuration.elapsed
+    random = configuration.random
     self.log = log
     let client = clients(Self.reader)
     pods = SharedInformer(

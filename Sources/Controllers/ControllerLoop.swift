@@ -13,12 +13,12 @@ struct ControllerLoop: Sendable {
   /// Creates are sent 16, 32, … up to so many at once.
   static let largestBatch = 500
 
-  init(name: String, clients: @Sendable (Identity) -> any Client, log: Logger, patience: Duration = .milliseconds(5)) {
+  init(_ name: String, _ context: ControllerContext, patience: Duration = .milliseconds(5)) {
     self.name = name
-    client = clients(.controller(name))
+    client = context.clients(.controller(name))
     queue = WorkQueue(base: patience, limit: .seconds(60))
-    recorder = EventRecorder(client: client, controller: name)
-    var log = log
+    recorder = EventRecorder(client: client, controller: name, now: context.now)
+    var log = context.log
     log[metadataKey: "controller"] = "\(name)"
     self.log = log
   }
@@ -50,20 +50,9 @@ struct ControllerLoop: Sendable {
     for action in actions {
       switch action {
       case .write(let operation): for result in await client.submit([operation]) { _ = try result.get() }
-      case .createMany(let operations): try await create(operations)
       case .event(let about, let kind, let reason, let note): await recorder.record(about, kind, reason: reason, note)
       case .requeue(let seconds): queue.add(key, after: .seconds(seconds))
       }
-    }
-  }
-
-  private func create(_ operations: [Operation]) async throws(APIError) {
-    var rest = operations[...]
-    var size = 16
-    while !rest.isEmpty {
-      for result in await client.submit(Array(rest.prefix(size))) { _ = try result.get() }
-      rest = rest.dropFirst(size)
-      size = min(size * 2, Self.largestBatch)
     }
   }
 }

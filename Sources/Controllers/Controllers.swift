@@ -17,6 +17,13 @@ package struct Controllers: Sendable {
     /// PEM of the authorities that pods trust: `kube-root-ca.crt` of every namespace.
     package var caBundle: String
     package var now: @Sendable () -> WallTime = { WallTime.now() }
+    /// A clock that only goes forward.
+    package var elapsed: @Sendable () -> Duration = {
+      let start = ContinuousClock.now
+      return { ContinuousClock.now - start }
+    }()
+    /// Names of pods.
+    package var random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
 
     package init(clusterCIDR: String, caBundle: String) {
       self.clusterCIDR = clusterCIDR
@@ -40,11 +47,12 @@ package struct Controllers: Sendable {
 
   /// Runs all of them until the task is cancelled. On several servers, only the leader's runs.
   package func run() async {
-    let context = ControllerContext(clients: clients, now: configuration.now, log: log)
+    let context = ControllerContext(configuration, clients: clients, log: log)
     let replicaSets = ReplicaSetController(context)
     let deployments = DeploymentController(context)
     let endpoints = EndpointControllers(context)
     let namespaces = NamespaceController(context)
+    let systemNamespaces = SystemNamespaces(context)
     let accounts = ServiceAccountControllers(context, caBundle: configuration.caBundle)
     let garbage = GarbageCollector(context)
     let podGC = PodGC(context)
@@ -58,6 +66,7 @@ package struct Controllers: Sendable {
       group.addTask { await deployments.run() }
       group.addTask { await endpoints.run() }
       group.addTask { await namespaces.run() }
+      group.addTask { await systemNamespaces.run() }
       group.addTask { await accounts.run() }
       group.addTask { await garbage.run() }
       group.addTask { await podGC.run() }

@@ -61,8 +61,6 @@ package func controllerReference(apiVersion: String, kind: String, _ owner: Meta
 /// What a reconciler wants done, in the order in which it is to be done.
 package enum Action: Sendable {
   case write(Operation)
-  /// Creates that are made in growing batches, so that a refusal (quota, webhook) is noticed before thousands are sent.
-  case createMany([Operation])
   case event(ObjectReference, EventRecorder.Kind, reason: String, note: String)
   /// Look again, at the latest after so many seconds.
   case requeue(Int64)

@@ -76,7 +76,7 @@ package final class PodView: ObjectView {
     self.isReady = isReady
     self.readySince = readySince
     var restarts: Int64 = 0
-    status["containerStatuses"].forEach { restarts = max(restarts, min($0["restartCount"].int ?? 0, 1 << 30)) }
+    status["containerStatuses"].forEach { restarts = max(restarts, $0["restartCount"].natural ?? 0) }
     self.restarts = restarts
     deletionCost = view["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].string.flatMap { Int64($0) } ?? 0
   }

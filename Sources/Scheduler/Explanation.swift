@@ -45,28 +45,70 @@ package struct Explanation: Sendable, Equatable {
     a.nodes == b.nodes && a.refusals == b.refusals && a.hopeless == b.hopeless && a.preemption == b.preemption
       && a.chosen?.node == b.chosen?.node
   }
+}
 
-  /// Asks every rule about every node: only where a class is refused by all, and once for the class until a node changes.
-  static func refusal(_ shape: PodShape, _ table: NodeTable) -> Explanation {
+/// What every node says to a class that none of them takes: found out once for each, and again for a node that changes.
+struct RefusalTally: Sendable {
+  private struct Words: Hashable {
+    var reasons: [String]
+    /// The node would not take the pod either if nothing ran there.
+    var isHopeless: Bool
+  }
+
+  /// What nodes say, with how many say so.
+  private var words: [(words: Words, count: Int)] = []
+  private var ids: [Words: Int] = [:]
+  /// By slot: which of `words`, −1 where no node is.
+  private var said: [Int32] = []
+  /// Position in the log of changed nodes up to which all of it is right.
+  private var seen = 0
+
+  var footprint: Int { said.count * MemoryLayout<Int32>.stride }
+  /// Different words are few; where they are not, they are collected anew.
+  private static let limit = 1024
+
+  /// - Returns: what the nodes say now.
+  mutating func explanation(_ shape: PodShape, _ table: NodeTable, _ log: ChangeLog, _ work: inout ShapeClass.Work) -> Explanation {
+    if let changes = log.since(seen), said.count == table.capacity, changes.count <= max(64, table.capacity / 8),
+      words.count < Self.limit
+    {
+      for change in changes { ask(change.slot, shape, table, &work) }
+    } else {
+      self = RefusalTally()
+      said = [Int32](repeating: -1, count: table.capacity)
+      for slot in said.indices { ask(slot, shape, table, &work) }
+    }
+    seen = log.end
     var explanation = Explanation(nodes: table.count, refusals: [:])
-    for slot in 0..<table.capacity {
-      guard let node = table.facts[slot] else { continue }
-      let refusal = refuse(shape, node, slot, table)
-      for word in refusal.words { explanation.refusals[word, default: 0] += 1 }
-      if refusal.isHopeless { explanation.hopeless += 1 }
+    for (words, count) in words where count > 0 {
+      for reason in words.reasons { explanation.refusals[reason, default: 0] += count }
+      if words.isHopeless { explanation.hopeless += count }
     }
     return explanation
   }
 
-  private static func refuse(_ shape: PodShape, _ node: NodeFacts, _ slot: Int, _ table: NodeTable) -> (
-    words: [String], isHopeless: Bool
-  ) {
+  private mutating func ask(_ slot: Int, _ shape: PodShape, _ table: NodeTable, _ work: inout ShapeClass.Work) {
+    if said[slot] >= 0 { words[Int(said[slot])].count -= 1 }
+    said[slot] = -1
+    guard let node = table.facts[slot] else { return }
+    work.explained += 1
+    let answer = Self.refuse(shape, node, slot, table)
+    let id = ids[answer] ?? words.count
+    if id == words.count {
+      ids[answer] = id
+      words.append((answer, 0))
+    }
+    words[id].count += 1
+    said[slot] = Int32(truncatingIfNeeded: id)
+  }
+
+  private static func refuse(_ shape: PodShape, _ node: NodeFacts, _ slot: Int, _ table: NodeTable) -> Words {
     for rule in fixedRules where rule.applies(to: shape) {
-      if let words = rule.refusal(of: shape, on: node) { return ([words], true) }
+      if let reason = rule.refusal(of: shape, on: node) { return Words(reasons: [reason], isHopeless: true) }
     }
     if HostPorts.applies(to: shape), !HostPorts.admits(shape, used: table.hostPorts[slot] ?? []) {
-      return ([HostPorts.refusal], false)
+      return Words(reasons: [HostPorts.refusal], isHopeless: false)
     }
-    return (ResourcesFit.refusals(shape, on: slot, of: table), !ResourcesFit.fitsEmpty(shape, node))
+    return Words(reasons: ResourcesFit.refusals(shape, on: slot, of: table), isHopeless: !ResourcesFit.fitsEmpty(shape, node))
   }
 }

@@ -80,8 +80,7 @@ package struct SchedulerState: Sendable {
 
   /// Pods that could be placed right now.
   package var hasWork: Bool { !active.isEmpty || !refused.isEmpty && refusedAt != log.end }
-  package var nodeCount: Int { table.count }
-  /// How often a node was asked anything on behalf of a class, so far: its rules, its score.
+  /// How often a node was asked anything on behalf of a class, so far: its rules, its score, why it refuses.
   package private(set) var work = ShapeClass.Work()
 
   // MARK: Events
@@ -217,11 +216,15 @@ package struct SchedulerState: Sendable {
   }
 
   private mutating func refusal(_ shapeClass: Int) -> Explanation {
-    if let known = classes[shapeClass]?.refusal, known.position == log.end { return known.explanation }
     guard let shape = classes[shapeClass]?.shape else { return Explanation(nodes: 0, refusals: [:]) }
-    let explanation = Explanation.refusal(shape, table)
-    classes[shapeClass]?.refusal = (log.end, explanation)
-    return explanation
+    var tally = classes[shapeClass]?.tally ?? RefusalTally()
+    awakeBytes -= tally.footprint
+    classes[shapeClass]?.tally = nil
+    defer {
+      awakeBytes += tally.footprint
+      classes[shapeClass]?.tally = tally
+    }
+    return tally.explanation(shape, table, log, &work)
   }
 
   /// The class's refusal, with what the pod's own priority adds.

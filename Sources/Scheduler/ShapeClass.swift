@@ -19,6 +19,8 @@ package struct ShapeClass: Sendable {
     package var filtered = 0
     /// Nodes whose free resources were scored for a class.
     package var scored = 0
+    /// Nodes that were asked why they refuse a class.
+    package var explained = 0
   }
 
   let shape: PodShape
@@ -39,8 +41,8 @@ package struct ShapeClass: Sendable {
   /// Position in the log of changed nodes up to which the leaves are right.
   private var seen = 0
   private(set) var lastUse: UInt64 = 0
-  /// The refusal of the class, right as long as no node has changed since.
-  var refusal: (position: Int, explanation: Explanation)?
+  /// What nodes say; nil before all of them refused a pod of the class.
+  var tally: RefusalTally?
 
   init(shape: PodShape, salt: UInt64) {
     self.shape = shape
@@ -49,12 +51,13 @@ package struct ShapeClass: Sendable {
     hasExtras = !shape.requests.extended.isEmpty || HostPorts.applies(to: shape)
   }
 
-  /// Bytes of leaves and blocks.
-  var footprint: Int { leaves.count * MemoryLayout<Leaf>.stride + blocks.count * 4 }
+  /// Bytes of leaves, blocks and tally.
+  var footprint: Int { leaves.count * MemoryLayout<Leaf>.stride + blocks.count * 4 + (tally?.footprint ?? 0) }
 
   mutating func sleep() {
     leaves = []
     blocks = []
+    tally = nil
   }
 
   mutating func count(_ slot: Int, _ sign: Int32) {

@@ -43,6 +43,10 @@ final class SQLiteCommitter {
 
   /// Last states that are not in the file.
   private var volatile: [StoreKey: Volatile] = [:]
+  /// The newest rows of keys that were written lately, so that who writes a key again and again does not look it up. Nobody else writes
+  /// the log; forgotten whole when it has grown, and where a group failed.
+  private var recent: [StoreKey: Current] = [:]
+  private static let recentLimit = 8192
   /// What the running group changed there: the state before, and what readers are to be shown after the commit.
   private var undo: [(key: StoreKey, old: Volatile?)] = []
   private var nextForget: Int64 = 0
@@ -128,6 +132,7 @@ final class SQLiteCommitter {
       superseded.removeLast(superseded.count - before.0)
       (supersededStart, supersededBytes, compacted, volatileResources, ceiling) = (before.1, before.2, before.3, before.4, before.5)
       for (key, old) in undo.reversed() { volatile[key] = old }
+      recent = [:]
       throw error
     }
     if supersededStart > 8192, supersededStart * 2 > superseded.count {
@@ -147,12 +152,18 @@ final class SQLiteCommitter {
     if !volatile.isEmpty, let found = volatile[key] {
       return Current(row: found.row, bytes: found.record.value.count, revision: found.record.revision)
     }
+    if let found = recent[key] { return found }
     var found = Current()
     try newest.run([.bytes(bytes)]) { row throws(SQLite.Failure) in
       guard row.int(1) == 0 else { return }
       found = Current(row: row.int(0), bytes: Int(row.int(2)), revision: row.int(0) >> 6)
     }
     return found
+  }
+
+  private func note(_ key: StoreKey, _ current: Current?) {
+    if recent.count >= Self.recentLimit { recent.removeAll(keepingCapacity: true) }
+    recent[key] = current
   }
 
   private func supersede(_ row: Int64, bytes: Int) {
@@ -196,6 +207,7 @@ final class SQLiteCommitter {
           try begun()
           try insert.insert(row: row, key: bytes, isDeleted: false, value: value)
           setVolatile(key, nil)
+          note(key, Current(row: row, bytes: value.count, revision: revision))
           if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
         }
         events.append(StoreEvent(revision: revision, key: key, value: value))
@@ -205,6 +217,7 @@ final class SQLiteCommitter {
         if let uid, keepsHistory { try moveToHistory(uid, key, bytes, old) }
         try insert.insert(row: row, key: bytes, isDeleted: true, value: nil)
         setVolatile(key, nil)
+        note(key, nil)
         if let replaced = old.row { supersede(replaced, bytes: old.bytes) }
         supersede(row, bytes: 0)
         events.append(StoreEvent(revision: revision, key: key, value: nil))
@@ -264,6 +277,10 @@ final class SQLiteCommitter {
       nextForget = now + 60
       try forget.run([.int(now)])
     }
+  }
+
+  func setBlob(_ name: String, _ value: [UInt8]) throws(SQLite.Failure) {
+    try database.prepare("INSERT OR REPLACE INTO blobs(name, value) VALUES(?,?)").run([.text(name), .bytes(value)])
   }
 
   func compact(to target: Revision) throws(SQLite.Failure) {

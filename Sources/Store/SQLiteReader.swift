@@ -1,19 +1,19 @@
 import Wire
 
-/// The reading side: its own connection, so that a read never waits for a commit.
+/// The reading side: its own connection, which cannot write, so that a read never waits for a commit.
 final class SQLiteReader {
   private let database: SQLite
   private let path: String
   private let statements: Statements
 
   private struct Statements {
-    let get, compacted, events, history, blob, setBlob: SQLite.Statement
+    let get, compacted, events, history, blob: SQLite.Statement
   }
 
   init(path: String) throws(SQLite.Failure) {
     self.path = path
     database = try SQLite(path: path)
-    try database.run("PRAGMA cache_size=-2000; PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL")
+    try database.run("PRAGMA cache_size=-2000; PRAGMA busy_timeout=5000; PRAGMA query_only=ON")
     statements = Statements(
       get: try database.prepare("SELECT row, deleted, value FROM log WHERE key=? AND row < ? ORDER BY row DESC LIMIT 1"),
       compacted: try database.prepare("SELECT value FROM meta WHERE name='compacted'"),
@@ -24,8 +24,7 @@ final class SQLiteReader {
         WHERE l.row >= ? ORDER BY l.row LIMIT ?
         """),
       history: try database.prepare("SELECT key, revision, value FROM history WHERE uid=? AND expires >= ?"),
-      blob: try database.prepare("SELECT value FROM blobs WHERE name=?"),
-      setBlob: try database.prepare("INSERT OR REPLACE INTO blobs(name, value) VALUES(?,?)"))
+      blob: try database.prepare("SELECT value FROM blobs WHERE name=?"))
   }
 
   var isClosed: Bool { database.isClosed }
@@ -113,7 +112,7 @@ final class SQLiteReader {
     try consistently(since: revision) { () throws(SQLite.Failure) in
       var events: [StoreEvent] = []
       let rows = Int64(limit) + Int64(Transaction.maximumKeys)
-      try statements.events.run([.int((revision + 1) << 6), .int(rows)]) { row throws(SQLite.Failure) in
+      try statements.events.run([Self.limit(of: revision), .int(rows)]) { row throws(SQLite.Failure) in
         let revision = row.int(0) >> 6
         // A revision is not split: who resumes behind it would miss the rest.
         guard events.count < limit || events.last?.revision == revision, let key = StoreKey(bytes: row.bytes(1)) else { return }
@@ -139,9 +138,5 @@ final class SQLiteReader {
     var value: [UInt8]?
     try statements.blob.run([.text(name)]) { row throws(SQLite.Failure) in value = row.bytes(0) }
     return value
-  }
-
-  func setBlob(_ name: String, _ value: [UInt8]) throws(SQLite.Failure) {
-    try statements.setBlob.run([.text(name), .bytes(value)])
   }
 }

@@ -3,7 +3,7 @@ import Glibc
 extension SQLiteStore {
   /// Writes everything into one new file (0600) while the store is in use.
   /// - Throws: ``StoreError/refused(_:)`` where the file exists; `.full`.
-  package func backup(to path: String) throws(StoreError) { try Self.backup(configurationPath, to: path) }
+  package func backup(to path: String) throws(StoreError) { try Self.backup(configuration.path, to: path) }
 
   /// The same for a file, whether a server writes to it or none.
   package static func backup(_ source: String, to path: String) throws(StoreError) {

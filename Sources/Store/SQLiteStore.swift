@@ -42,9 +42,17 @@ package final class SQLiteStore: StoreEngine {
     var completion: @Sendable (Result<Revision, StoreError>) -> Void
   }
 
+  /// Something else for the committer's thread than a transaction; its caller waits.
+  private struct Chore: Sendable {
+    var run: @Sendable (SQLiteCommitter) throws(SQLite.Failure) -> Void
+    var completion: @Sendable (StoreError?) -> Void
+  }
+
   private struct Queue: Sendable {
     var waiting: [Waiting] = []
-    var compactions: [(to: Revision, completion: @Sendable (StoreError?) -> Void)] = []
+    /// Bytes of the values that wait.
+    var bytes = 0
+    var chores: [Chore] = []
     var isClosed = false
     var isIdle = true
   }
@@ -56,7 +64,7 @@ package final class SQLiteStore: StoreEngine {
   }
 
   /// What readers on other threads must know of the committer.
-  private struct Shared: Sendable {
+  struct Shared: Sendable {
     var volatile: [StoreKey: StoreRecord] = [:]
     var volatileResources: Set<GroupResource>
     var oldest: Revision
@@ -64,19 +72,21 @@ package final class SQLiteStore: StoreEngine {
 
   /// Transactions of one group; more wait for the next.
   private static let maximumGroup = 1024
+  /// What may wait: who comes then is sent away with `StoreError.busy`, before memory runs out instead of after.
+  package static let waitingLimit = 16_384
+  private static let waitingBytes = 256 << 20
   /// Transactions that make a burst, and seconds without any that end it.
   private static let burst = 200
   private static let quiet = 2
 
-  private let configuration: Configuration
-  var configurationPath: String { configuration.path }
+  let configuration: Configuration
   private let logger: Logger
   private let queue = Mutex(Queue())
   private let wake = Semaphore()
   private let finished = Semaphore()
   private let observer = Mutex<Observer?>(nil)
-  private let reader: Mutex<SQLiteReader>
-  private let shared: Mutex<Shared>
+  let reader: Mutex<SQLiteReader>
+  let shared: Mutex<Shared>
   private let lock: FileLock
   private let isFull = Atomic<Bool>(false)
   /// The last commit found no room on the disk; the next one that does ends this.
@@ -87,7 +97,7 @@ package final class SQLiteStore: StoreEngine {
   /// What every server of the cluster understands.
   package let level: Int64
   /// Nothing before the first commit of this process is newer.
-  private let firstRevision: Revision
+  let firstRevision: Revision
 
   /// Opens or makes the file.
   /// - Throws: ``StoreError/refused(_:)`` for a file in use, a newer format, another cluster; `.corrupted`, `.full`.
@@ -162,37 +172,47 @@ package final class SQLiteStore: StoreEngine {
 
   package func commit(_ transaction: Transaction, completion: @escaping @Sendable (Result<Revision, StoreError>) -> Void) {
     if let fault = transaction.fault { return completion(.failure(fault)) }
-    if !enqueue({ $0.waiting.append(Waiting(transaction: transaction, completion: completion)) }) { completion(.failure(.closed)) }
+    let refusal = enqueue { queue in
+      let bytes = transaction.bytes
+      if queue.waiting.count >= Self.waitingLimit || queue.bytes + bytes > Self.waitingBytes { return .busy }
+      queue.bytes += bytes
+      queue.waiting.append(Waiting(transaction: transaction, completion: completion))
+      return nil
+    }
+    if let refusal { completion(.failure(refusal)) }
   }
 
   package func compact(to revision: Revision) throws(StoreError) {
+    try wait { committer throws(SQLite.Failure) in try committer.compact(to: revision) }
+  }
+
+  /// Has something done on the committer's thread, and waits for it.
+  func wait(_ chore: @escaping @Sendable (SQLiteCommitter) throws(SQLite.Failure) -> Void) throws(StoreError) {
     let done = Semaphore()
     let failure = Mutex<StoreError?>(nil)
-    let isQueued = enqueue { queue in
-      queue.compactions.append(
-        (
-          revision,
-          { error in
-            failure.withLock { $0 = error }
-            done.signal()
-          }
-        ))
+    let refusal = enqueue { queue in
+      queue.chores.append(
+        Chore(run: chore) { error in
+          failure.withLock { $0 = error }
+          done.signal()
+        })
+      return nil
     }
-    guard isQueued else { throw .closed }
+    if let refusal { throw refusal }
     done.wait()
     if let error = failure.withLock({ $0 }) { throw error }
   }
 
-  /// - Returns: false where the store is closed.
-  private func enqueue(_ add: (inout Queue) -> Void) -> Bool {
-    let (isClosed, wasIdle) = queue.withLock { queue -> (Bool, Bool) in
-      if queue.isClosed { return (true, false) }
-      add(&queue)
+  /// - Parameter add: puts something into the queue, or says why not.
+  private func enqueue(_ add: (inout Queue) -> StoreError?) -> StoreError? {
+    let (refusal, wasIdle) = queue.withLock { queue -> (StoreError?, Bool) in
+      if queue.isClosed { return (.closed, false) }
+      if let refusal = add(&queue) { return (refusal, false) }
       defer { queue.isIdle = false }
-      return (false, queue.isIdle)
+      return (nil, queue.isIdle)
     }
     if wasIdle { wake.signal() }
-    return !isClosed
+    return refusal
   }
 
   package func close() {
@@ -217,15 +237,16 @@ package final class SQLiteStore: StoreEngine {
     var lastGroup = 0
     while true {
       if lastGroup > 0 { gather(lastGroup) }
-      let (group, compactions, isClosed) = queue.withLock { queue in
+      let (group, chores, isClosed) = queue.withLock { queue in
         let group = Array(queue.waiting.prefix(Self.maximumGroup))
         queue.waiting.removeFirst(group.count)
-        let compactions = queue.compactions
-        queue.compactions = []
-        queue.isIdle = group.isEmpty && compactions.isEmpty
-        return (group, compactions, queue.isClosed)
+        queue.bytes -= group.reduce(0) { $0 + $1.transaction.bytes }
+        let chores = queue.chores
+        queue.chores = []
+        queue.isIdle = group.isEmpty && chores.isEmpty
+        return (group, chores, queue.isClosed)
       }
-      if group.isEmpty, compactions.isEmpty {
+      if group.isEmpty, chores.isEmpty {
         if isClosed { break }
         lastGroup = 0
         // After a burst, memory that it needed for a moment goes back to the system: malloc would keep it, a third of what 5,000 new pods cost.
@@ -239,18 +260,18 @@ package final class SQLiteStore: StoreEngine {
       }
       lastGroup = group.count
       settle(group, committer, reserve)
-      for compaction in compactions {
+      for chore in chores {
         do throws(SQLite.Failure) {
-          try committer.compact(to: compaction.to)
+          try chore.run(committer)
           shared.withLock { $0.oldest = committer.compacted }
-          compaction.completion(nil)
+          chore.completion(nil)
         } catch {
           if error.isDiskFault { configuration.onDiskFault(error.message) }
-          compaction.completion(error.storeError(path: configuration.path))
+          chore.completion(error.storeError(path: configuration.path))
         }
       }
       sinceTrim += group.count
-      sinceShrink += group.count + compactions.count * 1000
+      sinceShrink += group.count + chores.count * 1000
       if sinceShrink >= 1000 {
         sinceShrink = 0
         do throws(SQLite.Failure) { try committer.shrink() } catch {
@@ -347,78 +368,5 @@ package final class SQLiteStore: StoreEngine {
       if error.isDiskFault { configuration.onDiskFault(error.message) }
     }
     reserve.hold()
-  }
-
-  // MARK: Reads
-
-  package var oldestRevision: Revision { shared.withLock { $0.oldest } }
-  package var volatileResources: Set<GroupResource> { shared.withLock { $0.volatileResources } }
-
-  package func load() throws(StoreError) -> (records: [StoreRecord], revision: Revision) {
-    // Taken first: what it holds was committed after everything older, so the file's state below is at least as new.
-    let volatile = shared.withLock { $0.volatile }
-    var (records, revision) = try reading { reader throws(SQLiteReader.Failure) in try reader.load() }
-    revision = max(revision, firstRevision)
-    if !volatile.isEmpty {
-      for i in records.indices {
-        guard let newer = volatile[records[i].key], newer.revision > records[i].revision else { continue }
-        records[i] = newer
-      }
-      revision = max(revision, volatile.values.reduce(0) { max($0, $1.revision) })
-    }
-    return (records, revision)
-  }
-
-  package func get(_ key: StoreKey, at revision: Revision? = nil) throws(StoreError) -> StoreRecord? {
-    if revision == nil, let record = shared.withLock({ $0.volatile[key] }) { return record }
-    return try reading { reader throws(SQLiteReader.Failure) in try reader.get(key, at: revision) }
-  }
-
-  package func range(
-    _ resource: GroupResource, namespace: String? = nil, after key: ObjectKey? = nil, at revision: Revision? = nil, limit: Int
-  ) throws(StoreError) -> [StoreRecord] {
-    let volatile = revision == nil ? shared.withLock { $0.volatileResources.contains(resource) ? $0.volatile : [:] } : [:]
-    var records = try reading { reader throws(SQLiteReader.Failure) in
-      try reader.range(resource, namespace: namespace, after: key, at: revision, limit: limit)
-    }
-    for i in records.indices {
-      if let newer = volatile[records[i].key], newer.revision > records[i].revision { records[i] = newer }
-    }
-    return records
-  }
-
-  package func events(after revision: Revision, limit: Int) throws(StoreError) -> [StoreEvent] {
-    try reading { reader throws(SQLiteReader.Failure) in try reader.events(after: revision, limit: limit) }
-  }
-
-  package func history(uid: String) throws(StoreError) -> StoreRecord? {
-    let now = configuration.now()
-    return try simply { reader throws(SQLite.Failure) in try reader.history(uid, now: now) }
-  }
-  package func blob(_ name: String) throws(StoreError) -> [UInt8]? {
-    try simply { reader throws(SQLite.Failure) in try reader.blob(name) }
-  }
-  package func setBlob(_ name: String, _ value: [UInt8]) throws(StoreError) {
-    try simply { reader throws(SQLite.Failure) in try reader.setBlob(name, value) }
-  }
-
-  private func simply<R: Sendable>(_ body: (SQLiteReader) throws(SQLite.Failure) -> R) throws(StoreError) -> R {
-    try reading { reader throws(SQLiteReader.Failure) in
-      do throws(SQLite.Failure) { return try body(reader) } catch { throw .sqlite(error) }
-    }
-  }
-
-  private func reading<R: Sendable>(_ body: (SQLiteReader) throws(SQLiteReader.Failure) -> R) throws(StoreError) -> R {
-    let result: Result<R, SQLiteReader.Failure>? = reader.withLock { reader in
-      if reader.isClosed { return nil }
-      do throws(SQLiteReader.Failure) { return .success(try body(reader)) } catch { return .failure(error) }
-    }
-    guard let result else { throw .closed }
-    do throws(SQLiteReader.Failure) { return try result.get() } catch {
-      switch error {
-      case .store(let error): throw error
-      case .sqlite(let error): throw error.storeError(path: configuration.path)
-      }
-    }
   }
 }

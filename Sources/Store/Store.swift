@@ -191,6 +191,13 @@ package struct Transaction: Sendable {
     self.frees = frees ?? writes.allSatisfy { if case .delete = $0 { true } else { false } }
   }
 
+  /// Of its values.
+  var bytes: Int {
+    writes.reduce(0) { sum, write in
+      if case .put(_, let value) = write { sum + value.count } else { sum }
+    }
+  }
+
   /// What no engine accepts: too many or too large, unusable names, two objects of one resource (they would share a revision,
   /// and a watch could not resume between them).
   var fault: StoreError? {
@@ -226,6 +233,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
   /// The disk is full. Nothing was changed; a later attempt succeeds once there is room.
   case full(path: String)
   case tooLarge(String)
+  /// More waits to be written than may; nothing was tried. Later it may be.
+  case busy
   /// The transaction itself is wrong; nothing of it was tried.
   case invalid(String)
   case closed
@@ -244,6 +253,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case .tooLarge(let what), .invalid(let what): what
     case .corrupted(let path, let why):
       "\(path) is damaged (\(why)): move it away and make a new one of a backup with: gantry restore FILE"
+    case .busy: "too many writes wait for the disk: try again in a moment"
     case .closed: "the store is closed"
     case .refused(let why), .failed(let why): why
     }

@@ -127,6 +127,8 @@ final class Follower: Sendable {
   let scope: WatchScope
   let seen: Mutex<Seen>
   private let cursor = Mutex<WatchCursor?>(nil)
+  /// Wakes that nobody answered by draining.
+  let (woken, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
   init(_ scope: WatchScope, _ objects: [ObjectKey: Revision] = [:]) {
     self.scope = scope
@@ -134,7 +136,9 @@ final class Follower: Sendable {
   }
 
   func watch(_ resource: ResourceCache, after revision: Revision, _ target: any WakeTarget, drains: Bool = true) -> Bool {
-    let made = resource.watch(after: revision, scope: scope, target: target) { [weak self] in if drains { self?.drain() } }
+    let made = resource.watch(after: revision, scope: scope, target: target) { [weak self] in
+      if drains { self?.drain() } else { self?.wake.yield() }
+    }
     cursor.withLock { $0 = made }
     return made != nil
   }
@@ -275,17 +279,83 @@ final class Follower: Sendable {
       #expect(quiet.seen.withLock { $0.revisions.count } == 1)
       #expect(!quiet.seen.withLock { $0.isExpired })
       for follower in slow {
-        // The log is read on a thread of its own, which ends with a wake that this follower does not hear.
+        // The log is read on a thread of its own, which ends with a wake.
         let want = Self.expected(follower.scope, world.model)
-        for _ in 0..<2000 where follower.seen.withLock({ $0.objects }) != want {
+        var wakes = follower.woken.makeAsyncIterator()
+        follower.drain()
+        while follower.seen.withLock({ $0.objects != want && !$0.isExpired }) {
+          await wakes.next()
           follower.drain()
-          usleep(1000)
         }
         let seen = follower.seen.withLock { $0 }
         #expect(!seen.isExpired)
         #expect(seen.objects == want, "\(follower.scope)")
         #expect(zip(seen.revisions, seen.revisions.dropFirst()).allSatisfy(<))
       }
+    }
+  }
+
+  @Test(
+    "watchers of one scope come in at any place of the ring, while it moves, and each is told what came after it", arguments: 0..<6)
+  func lateComers(seed: UInt64) async throws {
+    try await withWorld(ringBytes: 600_000) { world in
+      var random = Seeded(seed)
+      let target = DirectTarget()
+      var starts: [Revision] = []
+      for step in 0..<1500 {
+        if step % 100 == 0 { starts.append(world.cache.revision) }
+        try await world.step(step, &random)
+      }
+      for scope in [WatchScope.namespace("ns1"), .attribute("n2"), .object(ObjectKey(namespace: "ns0", name: "p3"))] {
+        var followers: [(Follower, start: Revision)] = []
+        for step in 0..<starts.count {
+          let start = starts[random.next(starts.count)]
+          let follower = Follower(scope)
+          // Reads nothing yet: others come in behind it, and the ring moves on.
+          #expect(follower.watch(world.resource, after: start, target, drains: false))
+          followers.append((follower, start))
+          try await world.step(2000 + step, &random)
+        }
+        let want = Self.expected(scope, world.model)
+        for (follower, start) in followers {
+          let news = want.filter { $0.value > start }
+          var wakes = follower.woken.makeAsyncIterator()
+          follower.drain()
+          while follower.seen.withLock({ seen in !seen.isExpired && news.contains { seen.objects[$0.key] != $0.value } }) {
+            await wakes.next()
+            follower.drain()
+          }
+          let seen = follower.seen.withLock { $0 }
+          #expect(!seen.isExpired && zip(seen.revisions, seen.revisions.dropFirst()).allSatisfy(<), "\(scope), seed \(seed)")
+          follower.close()
+        }
+      }
+    }
+  }
+
+  @Test("kept roots are let go though nobody lists any more")
+  func pruned() async throws {
+    try await withWorld { world in
+      var random = Seeded(7)
+      let clock = Mutex<Int64>(1000)
+      let cache = Cache(
+        open: { _, value in Envelope.open(value).map { Array($0.1) } }, index: { _ in nil }, now: { clock.withLock { $0 } })
+      try cache.follow(world.store)
+      for step in 0..<20 { try await world.step(step, &random) }
+      let resource = cache.resource(pods)
+      let snapshot = resource.snapshot(revision: cache.revision)
+      resource.keep(snapshot)
+      #expect(resource.keptRoots == 1)
+      clock.withLock { $0 += 400 }
+      // Of another resource: as the leases of nodes are.
+      _ = try await world.store.commit(
+        Transaction(
+          compares: [],
+          writes: [
+            .put(StoreKey(GroupResource(resource: "other"), ObjectKey(name: "x")), World.bytes(.init(name: "x"), node: "", step: 0))
+          ]
+        ))
+      #expect(resource.keptRoots == 0)
     }
   }
 
@@ -343,17 +413,10 @@ final class Follower: Sendable {
             .put(StoreKey(GroupResource(group: "~", resource: "ports"), ObjectKey(name: "30000")), [1]),
           ]))
       #expect(world.cache.revision >= revision)
-      // Visible already: called before this returns.
-      let target = DirectTarget()
-      world.cache.whenVisible(revision) { target.wake([]) }
-      #expect(target.batches.load(ordering: .relaxed) == 1)
       #expect(world.cache.resource(GroupResource(group: "~", resource: "ports")).count == 0)
-      await withCheckedContinuation { continuation in
-        world.cache.whenVisible(revision + 1) { continuation.resume() }
-        world.store.commit(
-          Transaction(compares: [], writes: [.delete(StoreKey(pods, ObjectKey(namespace: "a", name: "x")), uid: nil)])
-        ) { _ in }
-      }
+      #expect(world.resource.count == 1)
+      _ = try await world.store.commit(
+        Transaction(compares: [], writes: [.delete(StoreKey(pods, ObjectKey(namespace: "a", name: "x")), uid: nil)]))
       #expect(world.resource.count == 0)
     }
   }

@@ -126,3 +126,20 @@ func alarm() async {
   #expect(await queue.next() == "late")
   queue.close()
 }
+
+@Test("what was added while a run went on that failed is worked on at once, not after the back-off")
+func dirtyAfterFailure() async {
+  let queue = WorkQueue<String>(base: .seconds(3600), limit: .seconds(3600))
+  queue.add(["a", "b"])
+  #expect(await queue.next() == "a")
+  queue.add("a")
+  queue.done("a", succeeded: false)
+  #expect(await queue.next() == "b")
+  queue.done("b", succeeded: false)
+  #expect(await queue.next() == "a")
+  // Nothing came meanwhile: now it waits.
+  queue.done("a", succeeded: false)
+  queue.add("end")
+  #expect(await queue.next() == "end")
+  queue.close()
+}

@@ -41,6 +41,23 @@ struct WorkloadTests {
     }
   }
 
+  @Test("the namespace of leases comes back when it is deleted; a node's coming is told")
+  func system() async throws {
+    try await HollowCluster.with(nodes: 1) { cluster in
+      let key = ObjectKey(name: "kube-node-lease")
+      let old = try await cluster.admin.get(.namespaces, key)
+      _ = try await cluster.admin.delete(.namespaces, key, DeleteOptions())
+      try await cluster.wait("the namespace", on: .namespaces, namespace: nil) { objects in
+        objects.values.contains { $0["metadata"]["name"] == "kube-node-lease" && $0["metadata"]["uid"] != .string(old.uid) }
+      }
+      try await cluster.wait("the event", on: .coreEvents) { objects in
+        objects.values.contains {
+          $0["reason"] == "RegisteredNode" && $0["message"] == "Node node-0 event: Registered Node node-0 in Controller"
+        }
+      }
+    }
+  }
+
   @Test("a rolling update never has fewer ready pods than it may, nor more pods")
   func availability() async throws {
     try await HollowCluster.with(nodes: 3) { cluster in

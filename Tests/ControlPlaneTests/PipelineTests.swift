@@ -134,6 +134,30 @@ struct TestPlane {
     }
   }
 
+  @Test("what a watcher inside does not read waits in the ring, not in a queue of its own; who lets go is woken")
+  func pulled() async throws {
+    try await TestPlane.with { test in
+      let stream = try await test.admin.watch(.configMaps, namespace: "default", ListOptions(sendInitialEvents: true))
+      for i in 0..<300 {
+        _ = try await test.admin.create(
+          .configMaps, namespace: "default", body: ["metadata": ["name": .string("c\(i)")]], WriteOptions())
+      }
+      var names: Set<String> = []
+      var largest = 0
+      for await batch in stream {
+        largest = max(largest, batch.count)
+        for case .added(let object) in batch { names.insert(object.key.name) }
+        if (0..<300).allSatisfy({ names.contains("c\($0)") }) { break }
+      }
+      // A queue would hold them as they came, one by one.
+      #expect(largest == 256)
+      let quiet = try await test.admin.watch(.configMaps, namespace: "none", ListOptions(resourceVersion: "0"))
+      let reader = Task { for await _ in quiet {} }
+      reader.cancel()
+      await reader.value
+    }
+  }
+
   @Test("a watch sees every change once, in order; a list stands for one revision")
   func watch() async throws {
     try await TestPlane.with { test in

@@ -131,6 +131,26 @@ struct DeploymentTests {
     #expect(actions.status["unavailableReplicas"].isNull && actions.status["availableReplicas"] == 2)
   }
 
+  @Test("the condition that was written last stands last, as clients print them: Available, Progressing")
+  func conditionOrder() throws {
+    func types(_ actions: [Action]) -> [String] { actions.status["conditions"].array?.compactMap { $0["type"].string } ?? [] }
+    let first = decide(deployment(replicas: 1), [])
+    #expect(types(first) == ["Available", "Progressing"] || types(first) == ["Progressing", "Available"])
+    var conditions = first.status["conditions"]
+    // A pod comes up: both change in one round.
+    let done = decide(
+      deployment(replicas: 1, status: ["observedGeneration": 1, "conditions": conditions]),
+      [replicaSet("new", replicas: 1, annotations: sized(1, 2))])
+    #expect(types(done) == ["Available", "Progressing"])
+    conditions = done.status["conditions"]
+    let lost = decide(
+      deployment(
+        replicas: 1, unavailable: 0,
+        status: ["observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "conditions": conditions]),
+      [replicaSet("new", replicas: 1, available: 0, annotations: sized(1, 2))])
+    #expect(types(lost) == ["Progressing", "Available"], "only availability changed")
+  }
+
   @Test("a rollout that stands still for too long has failed; a failure of the new set is handed on")
   func deadline() {
     let condition: Value = [

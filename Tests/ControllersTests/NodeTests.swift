@@ -41,6 +41,24 @@ struct NodeTests {
     #expect(taints(busy) == ["disk-pressure:NoSchedule", "unschedulable:NoSchedule"])
   }
 
+  @Test("what is made up about a node that never spoke has its making as heartbeat; what is unknown already stays as it is")
+  func neverReported() throws {
+    let fresh = NodeReconcile(node: node(ready: nil), lastSeen: noon - 60, now: noon).decide()
+    let conditions = try #require(fresh.status?["status"]["conditions"].array)
+    let made = Value.string(Timestamp(seconds: noon - 3600).description)
+    #expect(conditions.map { $0["type"] } == ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"])
+    for condition in conditions where condition["type"] != "DiskPressure" {
+      #expect(condition["lastHeartbeatTime"] == made && condition["reason"] == "NodeStatusNeverUpdated")
+    }
+    // The node said that itself: its own heartbeat stands.
+    #expect(conditions[2]["lastHeartbeatTime"].isNull && conditions[2]["reason"] == "NodeStatusUnknown")
+    #expect(!fresh.isNews)
+    let silent = NodeReconcile(node: node(ready: "True", disk: "Unknown"), lastSeen: noon - 60, now: noon).decide()
+    #expect(silent.isNews)
+    #expect(silent.status?["status"]["conditions"].array?.map { $0["type"] } == ["Ready", "MemoryPressure", "PIDPressure"])
+    #expect(!NodeReconcile(node: node(ready: "False"), lastSeen: noon - 60, now: noon).decide().isNews)
+  }
+
   @Test("when it is well again its taints go, those of others stay")
   func recovered() {
     let old: [Value] = [

@@ -133,6 +133,30 @@ func classes() throws {
   #expect(state.work.scored == 2 * nodes + pods)
 }
 
+@Test("a class that no node takes asks every node once, and for each pod that comes or goes the node that it is on")
+func refusedClass() throws {
+  let (nodes, events) = (400, 600)
+  var state = SchedulerState(seed: 1)
+  for i in 0..<nodes { state.add(try node("n\(i)", cpu: i % 2 == 0 ? "4" : "2")) }
+  state.add(try pod("huge", spec: requests(cpu: "100")), try pod("huger", spec: requests(cpu: "200")))
+  #expect(state.decisions().count == 2)
+  #expect(state.work.explained == 2 * nodes)
+  let scored = state.work.scored
+  for i in 0..<events {
+    var spec = requests(cpu: "10m")
+    spec["nodeName"] = .string("n\(i % nodes)")
+    state.add(try pod("p\(i)", spec: spec))
+    #expect(state.decisions() == [])
+  }
+  #expect(state.work.explained == 2 * nodes + 2 * events)
+  #expect(state.work.scored <= scored + 2 * nodes + 2 * events)
+  // What they say is right after all that.
+  for i in 0..<nodes { state.add(try node("n\(i)", cpu: "4", unschedulable: i < 100)) }
+  #expect(
+    state.decisions().allSatisfy { $0.contains("0/400 nodes are available: 100 node(s) were unschedulable, 300 Insufficient cpu.") }
+  )
+}
+
 @Test("the same seed gives the same placements, another seed breaks ties differently")
 func seeds() throws {
   func run(_ seed: UInt64) throws -> [String] {

@@ -1,5 +1,6 @@
 import Glibc
 import Store
+import Synchronization
 import Testing
 import Wire
 
@@ -48,6 +49,59 @@ import Wire
       try SQLiteStore(.init(path: path)).close()
       #expect(system("head -c 8192 /dev/urandom > \(path)") == 0)
       #expect(throws: StoreError.self) { try SQLiteStore(.init(path: path)) }
+    }
+  }
+
+  @Test("more writes than may wait are sent away at once, the others are committed, and then there is room again")
+  func busy() async throws {
+    try await withTemporaryDirectory { directory in
+      let store = try SQLiteStore(.init(path: "\(directory)/state.db"))
+      defer { store.close() }
+      // Holds the committer until the queue is full.
+      let gate = Gate()
+      store.observe { _, _ in gate.pass() }
+      let limit = SQLiteStore.waitingLimit
+      let results = await withCheckedContinuation { (continuation: CheckedContinuation<[Bool], Never>) in
+        let answers = Mutex<[Int: Bool]>([:])
+        let count = limit + 1200
+        for i in 0..<count {
+          store.commit(Transaction(compares: [], writes: [.put(testKey("k\(i)"), [1])])) { result in
+            let all = answers.withLock { answers in
+              if case .failure(.busy) = result { answers[i] = false } else { answers[i] = true }
+              return answers.count == count ? answers : nil
+            }
+            if let all { continuation.resume(returning: (0..<count).map { all[$0] ?? false }) }
+          }
+        }
+        gate.open()
+      }
+      let refused = results.count { !$0 }
+      // The first group has left the queue before it was full.
+      #expect(refused >= 1 && refused <= 1200)
+      #expect(try store.range(testResource, limit: limit + 1200).count == results.count - refused)
+      try await store.put("after", [1])
+    }
+  }
+
+  @Test("blobs are written by the committer alone: the readers' connection cannot write, and a blob is there when the call returns")
+  func blobs() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/state.db"
+      let store = try SQLiteStore(.init(path: path))
+      await withTaskGroup(of: Void.self) { group in
+        for i in 0..<8 {
+          group.addTask {
+            for j in 0..<20 { try? store.setBlob("b\(i)", [UInt8(i), UInt8(j)]) }
+          }
+          group.addTask { for j in 0..<50 { _ = try? await store.put("k\(i)-\(j)", [1]) } }
+        }
+      }
+      for i in 0..<8 { #expect(try store.blob("b\(i)") == [UInt8(i), 19]) }
+      store.close()
+      #expect(throws: StoreError.self) { try store.setBlob("late", []) }
+      let again = try SQLiteStore(.init(path: path))
+      defer { again.close() }
+      #expect(try again.blob("b3") == [3, 19] && again.blob("late") == nil)
     }
   }
 

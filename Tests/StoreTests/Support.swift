@@ -57,3 +57,18 @@ final class SeenRevisions: Sendable {
   var all: [Revision] { revisions.withLock { $0 } }
   func add(_ more: [Revision]) { revisions.withLock { $0 += more } }
 }
+
+/// Holds up the thread that comes to it until it is opened, once and for all.
+final class Gate: @unchecked Sendable {
+  private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+  init() { sem_init(semaphore, 0, 0) }
+  deinit {
+    sem_destroy(semaphore)
+    semaphore.deallocate()
+  }
+  func open() { sem_post(semaphore) }
+  func pass() {
+    while sem_wait(semaphore) != 0 {}
+    sem_post(semaphore)
+  }
+}

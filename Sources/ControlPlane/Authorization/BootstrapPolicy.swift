@@ -108,7 +108,7 @@ enum BootstrapPolicy {
     (
       "namespace-controller",
       [
-        rule(read + ["delete", "patch", "update"], "", on: ["namespaces"]),
+        rule(read + ["create", "delete", "patch", "update"], "", on: ["namespaces"]),
         rule(["update", "patch"], "", on: ["namespaces/finalize", "namespaces/status"]),
         rule(["delete", "deletecollection", "get", "list", "patch", "update", "watch"], "*", on: ["*"]),
       ]

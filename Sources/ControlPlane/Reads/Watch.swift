@@ -85,7 +85,7 @@ package final class Watch: Sendable {
   }
 }
 
-/// Wakes in-process watches: one task a batch, whatever the number of watches.
+/// Wakes in-process watches. A wake only lets a task go on, so it may run where events come from.
 final class InProcessWakeTarget: WakeTarget {
-  func wake(_ cursors: [WatchCursor]) { Task.detached { for cursor in cursors { cursor.onWake() } } }
+  func wake(_ cursors: [WatchCursor]) { for cursor in cursors { cursor.onWake() } }
 }

@@ -91,6 +91,7 @@ extension ControlPlane {
     // Upstream has no reason for a full disk; those that it has promise that a retry helps, and clients would retry.
     case .full: APIError(.unknown, "the server's store cannot take the write: \(error)", code: 507)
     case .tooLarge: APIError(.requestEntityTooLarge, "Request entity too large: \(error)")
+    case .busy: APIError(.tooManyRequests, "\(error)")
     case .closed: APIError(.serviceUnavailable, "the server is shutting down")
     default: .internalError("\(error)")
     }

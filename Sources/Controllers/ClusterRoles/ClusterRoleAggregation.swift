@@ -23,7 +23,7 @@ package final class ClusterRoleAggregation: Sendable {
   private let roles: SharedInformer<RoleView>
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "clusterrole-aggregation-controller", clients: context.clients, log: context.log)
+    loop = ControllerLoop("clusterrole-aggregation-controller", context)
     roles = SharedInformer(client: context.clients(ControllerContext.reader), resource: .clusterRoles) { object in
       object.withView { view in
         RoleView(

@@ -13,7 +13,7 @@ final class DeploymentController: Sendable {
   private let unseen = Mutex([ObjectKey: UnseenWrites]())
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "deployment-controller", clients: context.clients, log: context.log)
+    loop = ControllerLoop("deployment-controller", context)
     deployments = context.deployments
     sets = context.replicaSets
     pods = context.pods
@@ -147,7 +147,7 @@ final class DeploymentController: Sendable {
         existing.meta.controller?.uid == deployment.meta.uid
         && DeploymentReconcile.comparable(existing.template) == DeploymentReconcile.comparable(created.template)
       if !isSame {
-        let collided: Value = ["status": ["collisionCount": .int(deployment.collisionCount + 1)]]
+        let collided: Value = ["status": ["collisionCount": .int(min(deployment.collisionCount + 1, Int64(Int32.max)))]]
         let patch = Patch(.merge, collided)
         for result in await loop.client.submit([.patch(.deployments, deployment.meta.key, subresource: "status", patch)]) {
           _ = try result.get()

@@ -8,7 +8,8 @@ extension DeploymentReconcile {
   @discardableResult
   mutating func syncRevision(creates: Bool) -> Bool {
     let newest = old.map { sets[$0].revision }.max() ?? 0
-    let revision = newest + 1
+    // Whoever writes the largest number there is into an annotation gets no larger one.
+    let revision = newest == .max ? newest : newest + 1
     guard let newSet else {
       if creates { createSet(revision) }
       return !creates

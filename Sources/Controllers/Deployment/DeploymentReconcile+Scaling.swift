@@ -31,7 +31,7 @@ extension DeploymentReconcile {
   /// Every set gets its share of what is to be added or taken; what rounding leaves over goes to the largest.
   mutating func scaleProportionally(_ active: [Int]) {
     let all = active.reduce(0) { $0 + sets[$1].replicas }
-    let allowed = deployment.replicas > 0 ? deployment.replicas + deployment.limits.surge : 0
+    let allowed = deployment.replicas > 0 ? min(deployment.replicas + deployment.limits.surge, Int64(Int32.max)) : 0
     let toAdd = allowed - all
     let ordered = active.sorted { a, b in
       if sets[a].replicas != sets[b].replicas { return sets[a].replicas > sets[b].replicas }
@@ -62,7 +62,7 @@ extension DeploymentReconcile {
       let maximum = set.annotations[DeploymentAnnotation.maxReplicas].flatMap { Int64($0) } ?? deployment.status.replicas
       guard maximum > 0 else { return 0 }
       let size = Double(set.replicas) * Double(deployment.replicas + deployment.limits.surge) / Double(maximum)
-      fraction = Int64(size.rounded()) - set.replicas
+      fraction = Int64(min(size.rounded(), Double(Int32.max))) - set.replicas
     }
     return toAdd > 0 ? min(fraction, toAdd - added) : max(fraction, toAdd - added)
   }

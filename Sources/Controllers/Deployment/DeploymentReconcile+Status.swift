@@ -35,6 +35,7 @@ extension DeploymentReconcile {
 
   mutating func writeProgress() {
     let status = currentStatus()
+    noteAvailability(status)
     let about =
       newSet.map { "ReplicaSet \"\(sets[$0].meta.key.name)\"" } ?? created.map { "ReplicaSet \"\($0.key.name)\"" }
       ?? "Deployment \"\(deployment.meta.key.name)\""
@@ -93,13 +94,18 @@ extension DeploymentReconcile {
 
   mutating func writeStatus() {
     let status = currentStatus()
+    noteAvailability(status)
+    guard status != deployment.status || conditions != deployment.conditions else { return }
+    let patch = status.patch(uid: deployment.meta.uid, conditions: conditions, collisionCount: deployment.collisionCount)
+    actions.append(.write(.patch(.deployments, deployment.meta.key, subresource: "status", Patch(.merge, patch))))
+  }
+
+  /// Before progress is noted: what was written last stands last, and clients print them in that order.
+  private mutating func noteAvailability(_ status: DeploymentStatus) {
     if status.available >= deployment.replicas - deployment.limits.unavailable {
       setCondition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     } else {
       setCondition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
     }
-    guard status != deployment.status || conditions != deployment.conditions else { return }
-    let patch = status.patch(uid: deployment.meta.uid, conditions: conditions, collisionCount: deployment.collisionCount)
-    actions.append(.write(.patch(.deployments, deployment.meta.key, subresource: "status", Patch(.merge, patch))))
   }
 }

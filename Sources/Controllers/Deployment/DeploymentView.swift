@@ -25,27 +25,34 @@ package struct DeploymentView: ObjectView {
     package var transitioned: String
   }
 
-  /// `5` or `25%`.
+  /// `5` or `25%`, each within 0…2³¹−1.
   package enum Amount: Sendable, Equatable {
     case count(Int64)
     case percent(Int64)
 
     package init?(_ view: JSONView) {
-      if let count = view.int {
+      if let count = view.natural {
         self = .count(count)
-      } else if let text = view.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()) {
+      } else if let text = view.string, let percent = Self.percent(text) {
         self = .percent(percent)
       } else {
         return nil
       }
     }
 
+    private static func percent(_ text: String) -> Int64? {
+      let digits = text.utf8.dropLast()
+      guard text.utf8.last == UInt8(ascii: "%"), !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }) else { return nil }
+      return digits.reduce(Int64(0)) { min($0 * 10 + Int64($1 - 48), Int64(Int32.max)) }
+    }
+
+    /// - Parameter total: 0…2³¹−1.
     package func resolved(of total: Int64, roundingUp: Bool) -> Int64 {
       switch self {
       case .count(let count): return count
       case .percent(let percent):
-        let product = percent.multipliedReportingOverflow(by: total).partialValue
-        return roundingUp ? (product + 99) / 100 : product / 100
+        let product = percent * total
+        return min(roundingUp ? (product + 99) / 100 : product / 100, Int64(Int32.max))
       }
     }
   }
@@ -71,18 +78,18 @@ package struct DeploymentView: ObjectView {
     meta = Meta(object, view)
     annotations = view["metadata"]["annotations"].stringMap
     let spec = view["spec"]
-    replicas = spec["replicas"].int ?? 1
+    replicas = spec["replicas"].natural ?? 1
     selector = LabelSelector(spec["selector"])
-    minReadySeconds = spec["minReadySeconds"].int ?? 0
+    minReadySeconds = spec["minReadySeconds"].natural ?? 0
     isPaused = spec["paused"].bool ?? false
     isRecreate = spec["strategy"]["type"].equals("Recreate")
     maxSurge = Amount(spec["strategy"]["rollingUpdate"]["maxSurge"]) ?? .percent(25)
     maxUnavailable = Amount(spec["strategy"]["rollingUpdate"]["maxUnavailable"]) ?? .percent(25)
-    revisionHistoryLimit = Int(clamping: spec["revisionHistoryLimit"].int ?? 10)
-    let deadline = spec["progressDeadlineSeconds"].int ?? 600
+    revisionHistoryLimit = Int(spec["revisionHistoryLimit"].natural ?? 10)
+    let deadline = spec["progressDeadlineSeconds"].natural ?? 600
     progressDeadlineSeconds = deadline >= Int64(Int32.max) ? nil : deadline
     let status = view["status"]
-    collisionCount = status["collisionCount"].int ?? 0
+    collisionCount = status["collisionCount"].natural ?? 0
     conditions = status["conditions"].map { condition in
       Condition(
         type: condition["type"].string ?? "", status: condition["status"].string ?? "", reason: condition["reason"].string ?? "",
@@ -118,11 +125,11 @@ package struct DeploymentStatus: Sendable, Equatable {
 
   package init(_ view: JSONView) {
     observedGeneration = view["observedGeneration"].int ?? 0
-    replicas = view["replicas"].int ?? 0
-    updated = view["updatedReplicas"].int ?? 0
-    ready = view["readyReplicas"].int ?? 0
-    available = view["availableReplicas"].int ?? 0
-    unavailable = view["unavailableReplicas"].int ?? 0
+    replicas = view["replicas"].natural ?? 0
+    updated = view["updatedReplicas"].natural ?? 0
+    ready = view["readyReplicas"].natural ?? 0
+    available = view["availableReplicas"].natural ?? 0
+    unavailable = view["unavailableReplicas"].natural ?? 0
   }
 
   /// As a merge patch of `status`; zeros are taken out.

@@ -13,7 +13,7 @@ final class DisruptionController: Sendable {
   static let resource = GroupVersionResource(group: "policy", resource: "poddisruptionbudgets")
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "disruption-controller", clients: context.clients, log: context.log)
+    loop = ControllerLoop("disruption-controller", context)
     pods = context.pods
     replicaSets = context.replicaSets
     deployments = context.deployments

@@ -45,10 +45,10 @@ package struct DisruptionStatus: Sendable, Equatable {
   package init() {}
 
   package init(_ view: JSONView) {
-    currentHealthy = view["currentHealthy"].int ?? 0
-    desiredHealthy = view["desiredHealthy"].int ?? 0
-    expectedPods = view["expectedPods"].int ?? 0
-    disruptionsAllowed = view["disruptionsAllowed"].int ?? 0
+    currentHealthy = view["currentHealthy"].natural ?? 0
+    desiredHealthy = view["desiredHealthy"].natural ?? 0
+    expectedPods = view["expectedPods"].natural ?? 0
+    disruptionsAllowed = view["disruptionsAllowed"].natural ?? 0
     observedGeneration = view["observedGeneration"].int ?? 0
     for (name, instant) in view["disruptedPods"].stringMap { disruptedPods[name] = Timestamp(instant)?.seconds ?? 0 }
     view["conditions"].forEach { condition in
@@ -77,7 +77,7 @@ package enum DisruptionReconcile {
       guard let owner = pod.meta.controller?.uid else { continue }
       controllers[owner, default: 0] += 1
     }
-    let expected = controllers.reduce(Int64(0)) { $0 + (scales[$1.key] ?? $1.value) }
+    let expected = controllers.reduce(Int64(0)) { min($0 + (scales[$1.key] ?? $1.value), Int64(Int32.max)) }
     if let unavailable = budget.maxUnavailable {
       status.expectedPods = expected
       status.desiredHealthy = max(0, expected - unavailable.resolved(of: expected, roundingUp: true))

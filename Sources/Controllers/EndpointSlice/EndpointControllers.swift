@@ -12,8 +12,8 @@ final class EndpointControllers: Sendable {
   private let endpoints: SharedInformer<EndpointsView>
 
   init(_ context: ControllerContext) {
-    slicesLoop = ControllerLoop(name: "endpointslice-controller", clients: context.clients, log: context.log)
-    endpointsLoop = ControllerLoop(name: "endpoint-controller", clients: context.clients, log: context.log)
+    slicesLoop = ControllerLoop("endpointslice-controller", context)
+    endpointsLoop = ControllerLoop("endpoint-controller", context)
     services = context.services
     pods = context.pods
     nodes = context.nodes

@@ -11,7 +11,7 @@ final class EndpointSliceMirroring: Sendable {
   private let slices: SharedInformer<MirroredSlice>
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "endpointslicemirroring-controller", clients: context.clients, log: context.log)
+    loop = ControllerLoop("endpointslicemirroring-controller", context)
     services = context.services
     let reader = context.clients(ControllerContext.reader)
     endpoints = SharedInformer(client: reader, resource: .endpoints) { MirroredEndpoints($0) }

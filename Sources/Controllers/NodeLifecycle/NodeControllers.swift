@@ -16,14 +16,16 @@ final class NodeControllers: Sendable {
   /// When a node was last heard of by this process's clock: nodes' own clocks may be wrong.
   private let seen = Mutex([String: Int64]())
   private let mode = Mutex(NodeReconcile.Eviction.normal)
+  /// uids of nodes that were told of, by name.
+  private let registered = Mutex([String: String]())
   private let started: Int64
   /// Blocks given out that no informer shows yet.
   private let promised = Mutex([String: String]())
 
   init(_ context: ControllerContext, clusterCIDR: String) {
-    lifecycle = ControllerLoop(name: "node-controller", clients: context.clients, log: context.log)
-    eviction = ControllerLoop(name: "taint-eviction-controller", clients: context.clients, log: context.log)
-    addresses = ControllerLoop(name: "node-ipam-controller", clients: context.clients, log: context.log)
+    lifecycle = ControllerLoop("node-controller", context)
+    eviction = ControllerLoop("taint-eviction-controller", context)
+    addresses = ControllerLoop("node-ipam-controller", context)
     nodes = context.nodes
     pods = context.pods
     now = context.now
@@ -92,14 +94,33 @@ final class NodeControllers: Sendable {
   }
 
   private func syncNode(_ key: ObjectKey) -> [Action] {
-    guard let node = nodes.get(key), !node.meta.isDeleting else { return [] }
+    let found = nodes.get(key)
+    let (old, new) = registered.withLock { registered -> (String?, String?) in
+      defer { registered[key.name] = found?.meta.uid }
+      return (registered[key.name], found?.meta.uid)
+    }
+    var actions: [Action] = []
+    if let old, old != new {
+      let about = ObjectReference(kind: "Node", name: key.name, uid: old)
+      actions.append(
+        .event(
+          about, .normal, reason: "RemovingNode", note: "Node \(key.name) event: Removing Node \(key.name) from Controller"))
+    }
+    if let new, new != old {
+      let about = ObjectReference(kind: "Node", name: key.name, uid: new)
+      actions.append(
+        .event(
+          about, .normal, reason: "RegisteredNode", note: "Node \(key.name) event: Registered Node \(key.name) in Controller"))
+    }
+    guard let node = found, !node.meta.isDeleting else { return actions }
     let instant = now().seconds
     let lastSeen = seen.withLock { $0[key.name] } ?? instant
     let outcome = NodeReconcile(node: node, lastSeen: lastSeen, now: instant, eviction: mode.withLock { $0 }).decide()
-    var actions: [Action] = []
-    let about = ObjectReference(kind: "Node", name: key.name, uid: node.meta.uid)
     if let status = outcome.status {
       actions.append(.write(.patch(.nodes, key, subresource: "status", Patch(.strategic, status))))
+    }
+    if outcome.isNews {
+      let about = ObjectReference(kind: "Node", name: key.name, uid: node.meta.uid)
       actions.append(.event(about, .normal, reason: "NodeNotReady", note: "Node \(key.name) status is now: NodeNotReady"))
     }
     // Nobody can say how the pods of a silent node are: services stop sending to them.

@@ -58,6 +58,8 @@ package struct NodeReconcile {
   package struct Outcome {
     /// A status patch that says the node has fallen silent.
     package var status: Value?
+    /// It was ready until now.
+    package var isNews = false
     /// nil: the taints are right.
     package var taints: [NodeView.Taint]?
     /// Seconds until the node counts as silent, if nothing comes.
@@ -72,6 +74,7 @@ package struct NodeReconcile {
     var ready = node.condition("Ready") ?? "Unready"
     if isSilent {
       if ready != "Unknown" || node.condition("Ready") == nil { outcome.status = silentStatus() }
+      outcome.isNews = ready == "True"
       ready = "Unknown"
     } else {
       outcome.checkAgain = Self.gracePeriod - silence
@@ -114,13 +117,16 @@ package struct NodeReconcile {
   private func silentStatus() -> Value {
     let instant = Timestamp(seconds: now).description
     let types = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
-    let conditions = types.map { type -> Value in
-      let isNew = node.condition(type) == nil
-      return [
-        "type": .string(type), "status": "Unknown", "reason": .string(isNew ? "NodeStatusNeverUpdated" : "NodeStatusUnknown"),
-        "message": .string(isNew ? "Kubelet never posted node status." : "Kubelet stopped posting node status."),
-        "lastTransitionTime": .string(instant),
-      ]
+    let conditions = types.compactMap { type -> Value? in
+      let old = node.condition(type)
+      if old == "Unknown" { return nil }
+      var condition: Value = ["type": .string(type), "status": "Unknown"]
+      // Nobody has spoken yet: as upstream, its making counts as its word.
+      if old == nil { condition["lastHeartbeatTime"] = .string(Timestamp(seconds: node.meta.created).description) }
+      condition["lastTransitionTime"] = .string(instant)
+      condition["reason"] = old == nil ? "NodeStatusNeverUpdated" : "NodeStatusUnknown"
+      condition["message"] = old == nil ? "Kubelet never posted node status." : "Kubelet stopped posting node status."
+      return condition
     }
     return ["status": ["conditions": .array(conditions)]]
   }

@@ -18,7 +18,7 @@ final class PodGC: Sendable {
   private static let finishedKey = ObjectKey(namespace: " ", name: "finished")
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "pod-garbage-collector", clients: context.clients, log: context.log)
+    loop = ControllerLoop("pod-garbage-collector", context)
     pods = context.pods
     nodes = context.nodes
     now = context.now

@@ -1,6 +1,12 @@
 import Client
 import Wire
 
+/// The chance that was handed in, as a generator.
+struct Chance: RandomNumberGenerator, Sendable {
+  let draw: @Sendable () -> UInt64
+  mutating func next() -> UInt64 { draw() }
+}
+
 /// Pods from a template, as their controller makes them.
 package enum PodTemplate {
   /// The alphabet of generated names: no vowels, no words.

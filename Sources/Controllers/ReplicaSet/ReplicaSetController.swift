@@ -8,7 +8,8 @@ final class ReplicaSetController: Sendable {
   private struct Memory {
     var expectations = Expectations()
     var failure: ReplicaSetStatus.Failure?
-    var lastStatus: ContinuousClock.Instant?
+    /// When a status was last written.
+    var lastStatus: Duration?
   }
 
   private let loop: ControllerLoop
@@ -16,14 +17,18 @@ final class ReplicaSetController: Sendable {
   private let sets: SharedInformer<ReplicaSetView>
   private let memory = Mutex([ObjectKey: Memory]())
   private let now: @Sendable () -> WallTime
+  private let elapsed: @Sendable () -> Duration
+  private let random: Chance
   /// A status that merely follows its pods is written no more often than this.
   private static let statusInterval: Duration = .milliseconds(50)
 
   init(_ context: ControllerContext) {
-    loop = ControllerLoop(name: "replicaset-controller", clients: context.clients, log: context.log)
+    loop = ControllerLoop("replicaset-controller", context)
     pods = context.pods
     sets = context.replicaSets
     now = context.now
+    elapsed = context.elapsed
+    random = Chance(draw: context.random)
     sets.onChange { [self] changes in loop.queue.add(changes.map(\.key)) }
     pods.onChange { [self] changes in observe(changes) }
   }
@@ -96,10 +101,12 @@ final class ReplicaSetController: Sendable {
     if !outcome.deletes.isEmpty { failed = await delete(outcome.deletes, set) ?? failed }
     if outcome.creates > 0 || !outcome.deletes.isEmpty {
       status.failure = failed.map { error in
-        let reason = outcome.creates > 0 ? "FailedCreate" : "FailedDelete"
-        // The time of the first failure stays.
-        let since = remembered.failure?.reason == reason ? remembered.failure?.since : nil
-        return .init(reason: reason, message: error.message, since: since ?? Timestamp(seconds: instant.seconds).description)
+        // The first failure stands until it is over: words that change with every try (a quota's name the pod) would be a write each,
+        // and each write a round at once.
+        remembered.failure ?? set.status.failure
+          ?? .init(
+            reason: outcome.creates > 0 ? "FailedCreate" : "FailedDelete", message: error.message,
+            since: Timestamp(seconds: instant.seconds).description)
       }
       memory.withLock { $0[key, default: Memory()].failure = status.failure }
     }
@@ -124,12 +131,12 @@ final class ReplicaSetController: Sendable {
   }
 
   private func write(
-    _ status: ReplicaSetStatus, _ set: ReplicaSetView, _ last: ContinuousClock.Instant?, isUrgent: Bool
+    _ status: ReplicaSetStatus, _ set: ReplicaSetView, _ last: Duration?, isUrgent: Bool
   ) async throws(APIError) {
     var known = set.status
     known.terminating = status.terminating
     guard status != known else { return }
-    let instant = ContinuousClock.now
+    let instant = elapsed()
     if !isUrgent, let last, instant - last < Self.statusInterval, status.observedGeneration == known.observedGeneration {
       return loop.queue.add(set.meta.key, after: Self.statusInterval - (instant - last))
     }
@@ -142,7 +149,7 @@ final class ReplicaSetController: Sendable {
 
   /// Sixteen, then twice as many, … so that a refusal is noticed early.
   private func create(_ count: Int, _ set: ReplicaSetView, _ reference: Value) async -> APIError? {
-    var random = SystemRandomNumberGenerator()
+    var random = random
     let template = set.template
     let about = ObjectReference(
       apiVersion: "apps/v1", kind: "ReplicaSet", namespace: set.meta.key.namespace, name: set.meta.key.name, uid: set.meta.uid)

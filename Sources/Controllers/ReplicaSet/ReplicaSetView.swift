@@ -16,15 +16,16 @@ package struct ReplicaSetView: ObjectView {
     meta = Meta(object, view)
     annotations = view["metadata"]["annotations"].stringMap
     let spec = view["spec"]
-    replicas = spec["replicas"].int ?? 1
+    replicas = spec["replicas"].natural ?? 1
     selector = LabelSelector(spec["selector"])
-    minReadySeconds = spec["minReadySeconds"].int ?? 0
+    minReadySeconds = spec["minReadySeconds"].natural ?? 0
     status = ReplicaSetStatus(view["status"])
     self.object = object
   }
 
   package var template: Value { object.withView { $0["spec"]["template"].value } }
-  package var revision: Int64 { annotations[DeploymentAnnotation.revision].flatMap { Int64($0) } ?? 0 }
+  /// Of the rollout; 0 where the annotation is missing or no revision.
+  package var revision: Int64 { annotations[DeploymentAnnotation.revision].flatMap { Int64($0) }.map { max(0, $0) } ?? 0 }
   /// Its controller has seen its size: what the status says is not older.
   package var isObserved: Bool { status.observedGeneration >= meta.generation }
 }
@@ -48,11 +49,11 @@ package struct ReplicaSetStatus: Sendable, Equatable {
   package init() {}
 
   package init(_ view: JSONView) {
-    replicas = view["replicas"].int ?? 0
-    fullyLabeled = view["fullyLabeledReplicas"].int ?? 0
-    ready = view["readyReplicas"].int ?? 0
-    available = view["availableReplicas"].int ?? 0
-    terminating = view["terminatingReplicas"].int ?? 0
+    replicas = view["replicas"].natural ?? 0
+    fullyLabeled = view["fullyLabeledReplicas"].natural ?? 0
+    ready = view["readyReplicas"].natural ?? 0
+    available = view["availableReplicas"].natural ?? 0
+    terminating = view["terminatingReplicas"].natural ?? 0
     observedGeneration = view["observedGeneration"].int ?? 0
     var failure: Failure?
     view["conditions"].forEach { condition in

@@ -14,8 +14,8 @@ final class ServiceAccountControllers: Sendable {
 
   /// - Parameter caBundle: PEM of the authorities that clients in pods trust.
   init(_ context: ControllerContext, caBundle: String) {
-    accountLoop = ControllerLoop(name: "service-account-controller", clients: context.clients, log: context.log)
-    rootCALoop = ControllerLoop(name: "root-ca-cert-publisher", clients: context.clients, log: context.log)
+    accountLoop = ControllerLoop("service-account-controller", context)
+    rootCALoop = ControllerLoop("root-ca-cert-publisher", context)
     namespaces = context.namespaces
     bundle = caBundle
     let reader = context.clients(ControllerContext.reader)

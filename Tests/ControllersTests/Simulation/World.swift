@@ -457,7 +457,6 @@ struct World {
         case .patch(.replicaSets, let set, _, _): noteWrite(set, isCreation: false, key)
         default: break
         }
-      case .createMany(let operations): for operation in operations where submit(operation) != nil { return false }
       case .event: break
       case .requeue(let seconds): timers.append((now + seconds, key, false))
       }
