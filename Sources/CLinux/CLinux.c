@@ -115,6 +115,89 @@ int gantry_mkfifo(const char *path, unsigned mode) { return mkfifo(path, mode); 
 
 void gantry_trim_heap(void) { malloc_trim(0); }
 
+#include <sys/mman.h>
+
+int gantry_memory_file(const char *label) { return memfd_create(label, MFD_CLOEXEC); }
+
+#include <spawn.h>
+
+int gantry_spawn(pid_t *pid, const char *program, char *const arguments[], char *const environment[], const int files[3]) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t all, none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  int error = posix_spawn_file_actions_init(&actions);
+  if (error) return error;
+  if ((error = posix_spawnattr_init(&attributes))) {
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+  }
+  for (int i = 0; i < 3 && !error; i++) error = posix_spawn_file_actions_adddup2(&actions, files[i], i);
+  if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
+  if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
+  if (!error) error = posix_spawnattr_setpgroup(&attributes, 0);
+  if (!error)
+    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  if (!error) error = posix_spawn(pid, program, &actions, &attributes, arguments, environment);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error;
+}
+
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <string.h>
+
+int gantry_watch_tables(void) {
+  int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+  if (handle < 0) return -1;
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1u << (NFNLGRP_NFTABLES - 1)};
+  if (bind(handle, (struct sockaddr *)&address, sizeof address) == 0) return handle;
+  int error = errno;
+  close(handle);
+  errno = error;
+  return -1;
+}
+
+/// Whether the message's attributes name the table.
+static int names_table(const struct nlmsghdr *message, const char *name) {
+  size_t offset = NLMSG_LENGTH(sizeof(struct nfgenmsg));
+  while (offset + NLA_HDRLEN <= message->nlmsg_len) {
+    const struct nlattr *attribute = (const struct nlattr *)((const char *)message + offset);
+    size_t length = attribute->nla_len;
+    if (length < NLA_HDRLEN || offset + length > message->nlmsg_len) return 0;
+    const char *text = (const char *)attribute + NLA_HDRLEN;
+    size_t size = strlen(name) + 1;
+    if ((attribute->nla_type & NLA_TYPE_MASK) == NFTA_TABLE_NAME)
+      return length - NLA_HDRLEN == size && memcmp(text, name, size) == 0;
+    offset += NLA_ALIGN(length);
+  }
+  return 0;
+}
+
+int gantry_table_went(int handle, const char *name) {
+  _Alignas(struct nlmsghdr) char buffer[32768];
+  int went = 0;
+  for (;;) {
+    ssize_t count = recv(handle, buffer, sizeof buffer, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == ENOBUFS) {
+      went = 1;
+      continue;
+    }
+    if (count <= 0) return went;
+    size_t left = (size_t)count;
+    for (const struct nlmsghdr *message = (const struct nlmsghdr *)buffer; NLMSG_OK(message, left);
+         message = NLMSG_NEXT(message, left)) {
+      if (message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) && names_table(message, name)) went = 1;
+      if (message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE) && names_table(message, name)) went = 0;
+    }
+  }
+}
+
 #include <poll.h>
 #include <sys/syscall.h>
 

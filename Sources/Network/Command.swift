@@ -1,8 +1,10 @@
+import CLinux
+import NIOPosix
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #endif
-
-import NIOPosix
 
 /// A program of the system that was run to its end: `nft`, `ip`, `conntrack`.
 package struct Command: Sendable {
@@ -14,45 +16,79 @@ package struct Command: Sendable {
 
   /// Words in front of every program: empty, or `ip netns exec NAME` for a node that lives in a network namespace.
   package var prefix: [String]
+  /// What has not ended by then is killed, with its children: a program that hangs must not hold its caller for ever.
+  package var timeLimit: Duration
 
-  package init(prefix: [String] = []) { self.prefix = prefix }
+  package init(prefix: [String] = [], timeLimit: Duration = .seconds(60)) {
+    self.prefix = prefix
+    self.timeLimit = timeLimit
+  }
 
-  /// Runs on a thread of NIO's pool, never on an event loop.
+  /// Runs on a thread of NIO's pool, never on an event loop. Cancelling the task kills the program.
   /// - Returns: what the program wrote to its standard output.
-  /// - Throws: ``Failure`` with what it wrote to its standard error.
+  /// - Throws: ``Failure`` with what it wrote to its standard error; `CancellationError`.
   @discardableResult
   package func run(_ words: String..., input: String = "") async throws -> String { try await run(words, input: input) }
 
   @discardableResult
   package func run(_ words: [String], input: String = "") async throws -> String {
-    let all = prefix + words
-    return try await NIOThreadPool.singleton.runIfActive { try Self.execute(all, input: input) }
+    let (all, process, limit) = (prefix + words, Child(), timeLimit)
+    return try await withTaskCancellationHandler {
+      try await NIOThreadPool.singleton.runIfActive { try Self.execute(all, input: input, process, limit) }
+    } onCancel: {
+      process.cancel()
+    }
   }
 
-  private static func execute(_ words: [String], input: String) throws -> String {
+  /// A process that may be killed from another thread until it is reaped: after that its number may be somebody else's.
+  private final class Child: Sendable {
+    private struct State {
+      var pid: pid_t?
+      var isCancelled = false
+    }
+    private let state = Mutex(State())
+
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+    func begin(_ pid: pid_t) {
+      state.withLock {
+        $0.pid = pid
+        if $0.isCancelled { Glibc.kill(-pid, SIGKILL) }
+      }
+    }
+
+    func kill() { state.withLock { if let pid = $0.pid { _ = Glibc.kill(-pid, SIGKILL) } } }
+
+    func cancel() {
+      state.withLock {
+        $0.isCancelled = true
+        if let pid = $0.pid { _ = Glibc.kill(-pid, SIGKILL) }
+      }
+    }
+
+    func end() { state.withLock { $0.pid = nil } }
+  }
+
+  private static func execute(_ words: [String], input: String, _ process: Child, _ limit: Duration) throws -> String {
     let program = words.first ?? ""
-    // Files without names instead of pipes: neither side can block the other, whatever the amount.
-    let files = try (0..<3).map { _ in try namelessFile(for: program) }
+    guard !process.isCancelled else { throw CancellationError() }
+    // Files without names instead of pipes: neither side can block the other, whatever the amount. In memory: a full disk stops no rule.
+    var files: [Int32] = []
     defer { for file in files { close(file) } }
+    for _ in 0..<3 {
+      let file = gantry_memory_file("gantry-command")
+      guard file >= 0 else { throw Failure(program: program, message: "no memory file: \(String(cString: strerror(errno)))") }
+      files.append(file)
+    }
     var rest = Array(input.utf8)[...]
     while !rest.isEmpty {
       let written = rest.withUnsafeBytes { write(files[0], $0.baseAddress, $0.count) }
+      if written < 0, errno == EINTR { continue }
       guard written > 0 else { throw Failure(program: program, message: "write: \(String(cString: strerror(errno)))") }
       rest = rest.dropFirst(written)
     }
     lseek(files[0], 0, SEEK_SET)
 
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    for (standard, file) in files.enumerated() { posix_spawn_file_actions_adddup2(&actions, file, Int32(standard)) }
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    posix_spawnattr_setsigmask(&attributes, &signals)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
     defer { for argument in arguments { free(argument) } }
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,26 +98,36 @@ package struct Command: Sendable {
       throw Failure(program: program, message: "not found in \(path.dropFirst(5)); scripts/install-deps installs what Gantry needs")
     }
     var pid: pid_t = 0
-    let result = posix_spawn(&pid, executable, &actions, &attributes, &arguments, &environment)
+    let result = gantry_spawn(&pid, executable, &arguments, &environment, files)
     guard result == 0 else { throw Failure(program: program, message: String(cString: strerror(result))) }
+    process.begin(pid)
+    let hasEnded = wait(for: pid, limit)
+    if !hasEnded { process.kill() }
+    // Not reaped before nobody kills by this number any more.
+    while gantry_wait_for_exit(pid, -1) != 0 {}
+    process.end()
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0 {
       guard errno == EINTR else { throw Failure(program: program, message: "waitpid: \(String(cString: strerror(errno)))") }
     }
+    guard hasEnded else { throw Failure(program: program, message: "did not end within \(limit) and was killed") }
     guard status == 0 else {
+      if process.isCancelled { throw CancellationError() }
       let words = read(files[2]).split(separator: "\n").prefix(3).joined(separator: "; ")
       throw Failure(program: program, message: words.isEmpty ? "ended with status \(status)" : words)
     }
     return read(files[1])
   }
 
-  private static func namelessFile(for program: String) throws -> Int32 {
-    var template = Array("/tmp/.gantry-command-XXXXXX".utf8CString)
-    let file = mkstemp(&template)
-    guard file >= 0 else { throw Failure(program: program, message: "no temporary file: \(String(cString: strerror(errno)))") }
-    unlink(template)
-    _ = fcntl(file, F_SETFD, FD_CLOEXEC)
-    return file
+  /// - Returns: whether it ended in time. It is not reaped.
+  private static func wait(for pid: pid_t, _ limit: Duration) -> Bool {
+    let deadline = ContinuousClock.now + limit
+    while true {
+      let left = (deadline - ContinuousClock.now) / .milliseconds(1)
+      guard left > 0 else { return false }
+      // Also cut short by a signal.
+      if gantry_wait_for_exit(pid, Int32(min(left.rounded(.up), 1e9))) == 0 { return true }
+    }
   }
 
   /// - Returns: the program's path, nil where neither `PATH` nor the usual directories have it: a service manager may hand on a short one.

@@ -47,6 +47,41 @@ struct NodeTests {
     #expect(missing?.description.contains("install-deps") == true)
   }
 
+  @Test("a program that hangs is killed with its children, when its time is over or its caller goes")
+  func hanging() async throws {
+    let late = await #expect(throws: Command.Failure.self) {
+      try await Command(timeLimit: .milliseconds(100)).run("sh", "-c", "sleep 1000; true")
+    }
+    #expect(late?.description.contains("did not end within") == true)
+    let (up, held) = ("/tmp/gt\(getpid())-up", "/tmp/gt\(getpid())-held")
+    let patient = Command(timeLimit: .seconds(300))
+    try await patient.run("mkfifo", up, held)
+    // Ends when nobody holds the pipe any more: neither the shell nor its child.
+    async let end = patient.run("cat", held)
+    let task = Task {
+      try await Command(timeLimit: .seconds(600)).run("sh", "-c", "exec 3>\(held); echo > \(up); sleep 1000; true")
+    }
+    try await patient.run("cat", up)
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(try await end == "")
+    try await patient.run("rm", up, held)
+  }
+
+  @Test("a program starts as from a shell: no signal ignored or blocked, no descriptor but its three")
+  func cleanStart() async throws {
+    signal(SIGPIPE, SIG_IGN)
+    let (leaked, other) = (dup(0), dup(0))
+    defer { [leaked, other].forEach { _ = close($0) } }
+    let text = try await Command().run("sh", "-c", "grep -E '^Sig(Ign|Blk)' /proc/self/status; echo /proc/$$/fd/*")
+    let lines = text.split(separator: "\n")
+    // Signals 1 to 31: the two behind them are glibc's own, which it has every child ignore.
+    let masks = lines.prefix(2).map { UInt64($0.suffix(16), radix: 16).map { $0 & 0x7fff_ffff } }
+    #expect(lines.count == 3 && masks == [0, 0], "\(text)")
+    // The shell reads the directory by a descriptor of its own.
+    #expect(lines.last.map { $0.split(separator: " ").count <= 4 } == true, "\(text)")
+  }
+
   @Test("missing plugins are named before anything is written")
   func missingPlugins() throws {
     let directory = "/tmp/gt\(getpid())-none"
@@ -112,6 +147,10 @@ struct NodeTests {
     #expect(addresses.contains("10.96.0.1/32") && addresses.contains("10.96.0.10/32"), "\(addresses)")
     #expect(try await inNode.run("ip", "route", "get", "10.100.1.1").contains("dev gt-s"))
     #expect(try await inNode.run("ip", "route", "get", "10.96.0.10").contains("local"))
+    let same = ServiceInterface(
+      name: "gt-2", addresses: [.v4(0x0A60_000A)], serviceCIDRs: interface.serviceCIDRs, source: nil, command: inNode)
+    let taken = await #expect(throws: ServiceInterface.Failure.self) { try await same.create() }
+    #expect(taken?.description.hasPrefix("10.96.0.10 is on the interface gt-s already") == true)
     await interface.remove()
     #expect(try await inNode.run("ip", "-br", "link").split(separator: "\n").allSatisfy { !$0.hasPrefix("gt-s") })
     try await host.run("ip", "netns", "delete", name)

@@ -15,6 +15,9 @@ struct TestNode: Sendable {
 
   static var isPossible: Bool { geteuid() == 0 && Command.find("nft") != nil && Command.find("busybox") != nil }
 
+  /// A path of this node's own.
+  var pipe: String { "/tmp/\(name)-pipe" }
+
   private var namespaces: [String] { [name, "\(name)-out"] + Self.pods.indices.map { "\(name)-p\($0)" } }
   func pod(_ i: Int) -> Command { Command(prefix: ["ip", "netns", "exec", "\(name)-p\(i)"]) }
   var outside: Command { Command(prefix: ["ip", "netns", "exec", "\(name)-out"]) }
@@ -27,7 +30,7 @@ struct TestNode: Sendable {
       try await node.build()
       try await body(node)
     } catch {
-      await node.remove()
+      await Task { await node.remove() }.value
       throw error
     }
     await node.remove()
@@ -67,16 +70,14 @@ struct TestNode: Sendable {
 
   /// A server in a pod that greets every connection with the pod's number and the addresses connected to it, then echoes.
   func serve(pod i: Int, port: Int) async throws {
-    let greet = "echo pod\(i) $(ss -Hnt state established sport = :\(port) | awk '{print $4}'); exec cat"
-    try await pod(i).run("sh", "-c", "busybox nc -ll -p \(port) -e sh -c \"$0\" </dev/null >/dev/null 2>&1 &", greet)
-    try await waitForListener(pod(i), port: port)
+    try await serve(pod(i), port: port, "echo pod\(i) $(ss -Hnt state established sport = :\(port) | awk '{print $4}'); exec cat")
   }
 
-  private func waitForListener(_ where: Command, port: Int) async throws {
-    for _ in 0..<200 {
-      if (try? await `where`.run("ss", "-Hltn", "sport", "=", ":\(port)"))?.isEmpty == false { return }
-    }
-    Issue.record("nothing listens on \(port)")
+  /// A server that runs a script for every connection. Returns when it listens; a machine that is slow has a minute for it.
+  func serve(_ place: Command, port: Int, _ script: String) async throws {
+    try await place.run("sh", "-c", "busybox nc -ll -p \(port) -e sh -c \"$0\" </dev/null >/dev/null 2>&1 &", script)
+    let wait = "until ss -Hltn sport = :\(port) | grep -q .; do sleep 0.01; done"
+    try await place.run("sh", "-c", wait)
   }
 
   /// What a server says to whoever connects; "" where it does not take the connection.

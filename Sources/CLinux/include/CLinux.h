@@ -34,6 +34,18 @@ int gantry_mkfifo(const char *path, unsigned mode);
 /// Gives the pages that malloc keeps free back to the system. Milliseconds for a heap of 100 MB; other threads' calls of malloc wait.
 void gantry_trim_heap(void);
 
+/// A file without a name or a place on a disk, for reading and writing, close-on-exec.
+int gantry_memory_file(const char *label);
+
+/// posix_spawn of a program in a process group of its own with all signals at their defaults and none blocked, `files` as its standard
+/// descriptors and no others. Returns 0 or an error number.
+int gantry_spawn(pid_t *pid, const char *program, char *const arguments[], char *const environment[], const int files[3]);
+
+/// A nonblocking, close-on-exec socket that becomes readable when somebody changes nftables in this network namespace.
+int gantry_watch_tables(void);
+/// Reads what such a socket has: 1 where a table of this name went and did not come back, or where more happened than could be told.
+int gantry_table_went(int socket, const char *name);
+
 /// Waits until a process has ended: 0 when it has, 1 after `milliseconds`.
 int gantry_wait_for_exit(pid_t pid, int milliseconds);
 
