@@ -24,6 +24,13 @@ private func slice(_ service: String, _ endpoints: [(String, SliceFacts.Endpoint
 }
 
 extension ProxyState {
+  /// Where every front leads.
+  fileprivate var leads: [Front: Set<Backend>] {
+    var found: [Front: Set<Backend>] = [:]
+    for case .slot(let front, _, let backend) in everything { found[front, default: []].insert(backend) }
+    return found
+  }
+
   /// The backends of a front by what is installed, or nil where it has none.
   fileprivate func backends(_ address: String, _ port: UInt16) throws -> [String]? {
     let front = Front.address(try ip(address), .tcp, port)
@@ -112,6 +119,44 @@ func localPolicies() throws {
   #expect(state.everything.contains(.masquerade(.nodePort(.v4, .tcp, 30080))))
 }
 
+@Test(
+  "a service never has another's address: not by naming it, not by being first, not while the other has no endpoint",
+  arguments: [true, false])
+func capture(isFirst: Bool) throws {
+  var state = ProxyState(node: "n", serviceCIDRs: [try #require(CIDR("10.96.0.0/12"))])
+  // One in the range of services; one that an earlier, other range gave.
+  let addresses = try ["10.96.0.9", "172.20.0.9"].map(ip)
+  let thief = ServiceFacts(
+    clusterIPs: [try ip("10.96.0.66")], externalIPs: addresses + [try ip("192.0.2.7")], ports: [.init(port: 80)], created: "1")
+  func steal() throws {
+    state.setService(key("a-thief"), thief)
+    state.setSlice(key("a-thief-1"), try slice("a-thief", [("10.0.0.66", .ready)]))
+    _ = state.takeChange()
+  }
+  if isFirst { try steal() }
+  for (i, address) in addresses.enumerated() {
+    state.setService(key("s\(i)"), ServiceFacts(clusterIPs: [address], ports: [.init(port: 80)], created: "2"))
+  }
+  _ = state.takeChange()
+  if !isFirst { try steal() }
+  for address in addresses { #expect(try state.backends(address.description, 80) == nil, "refused, not led to the thief") }
+  for i in addresses.indices { state.setSlice(key("s\(i)-1"), try slice("s\(i)", [("10.0.0.\(i)", .ready)])) }
+  _ = state.takeChange()
+  #expect(try state.backends("10.96.0.9", 80) == ["10.0.0.0"])
+  #expect(try state.backends("172.20.0.9", 80) == ["10.0.0.1"])
+  #expect(try state.backends("192.0.2.7", 80) == ["10.0.0.66"])
+  // An external address of two services: the older one's.
+  state.setService(
+    key("a"),
+    ServiceFacts(clusterIPs: [try ip("10.96.0.70")], externalIPs: [try ip("192.0.2.7")], ports: [.init(port: 80)], created: "3"))
+  state.setSlice(key("a-1"), try slice("a", [("10.0.0.70", .ready)]))
+  _ = state.takeChange()
+  #expect(try state.backends("192.0.2.7", 80) == ["10.0.0.66"])
+  state.setService(key("a-thief"), nil)
+  _ = state.takeChange()
+  #expect(try state.backends("192.0.2.7", 80) == ["10.0.0.70"])
+}
+
 @Test("UDP flows to what is gone, and past what is new, are named for conntrack")
 func staleFlows() throws {
   var state = ProxyState(node: "n")
@@ -129,11 +174,34 @@ func staleFlows() throws {
   #expect(try set(["10.0.0.2"]) == [.init(front: front, backend: try ip("10.0.0.1"))])
 }
 
+@Test("a listed flow is stale where its service's address and its endpoint say so")
+func flows() throws {
+  let line =
+    "udp      17 29 src=10.42.0.5 dst=10.96.7.7 sport=7005 dport=53 [UNREPLIED] src=10.42.0.11 dst=10.42.0.5 sport=5353 dport=7005 mark=0 use=1"
+  let flow = try #require(UDPFlows.Flow(line: line))
+  let (source, answering) = (try ip("10.42.0.5"), try ip("10.42.0.11"))
+  #expect(flow.source == source && flow.sourcePort == 7005 && flow.answering == answering)
+  func isStale(_ front: ProxyState.Front, _ backend: String?) throws -> Bool {
+    flow.matches(.init(front: front, backend: try backend.map(ip)))
+  }
+  let front = ProxyState.Front.address(try ip("10.96.7.7"), .udp, 53)
+  #expect(try isStale(front, "10.42.0.11"))
+  #expect(try isStale(front, nil))
+  #expect(try !isStale(front, "10.42.0.12"))
+  #expect(try !isStale(.address(try ip("10.96.7.7"), .udp, 54), nil))
+  #expect(try isStale(.nodePort(.v4, .udp, 53), "10.42.0.11"))
+  #expect(try !isStale(.nodePort(.v6, .udp, 53), nil))
+  for broken in ["", "udp 17 29 src=10.42.0.5", "tcp 6 src= dst= sport= dport= src=", line.replacing("7005", with: "70050")] {
+    #expect(UDPFlows.Flow(line: broken) == nil, "\(broken)")
+  }
+}
+
 @Test("objects are read: headless, external names and foreign proxies are left out; conditions decide")
 func reading() throws {
   func service(_ spec: String, labels: String = "{}") throws -> ServiceFacts? {
     let text =
-      #"{"metadata":{"name":"s","namespace":"default","uid":"u","creationTimestamp":"x","labels":\#(labels)},"spec":\#(spec)}"#
+      #"{"metadata":{"name":"s","namespace":"default","uid":"u","creationTimestamp":"x","labels":\#(labels)},"spec":\#(spec),"#
+      + #""status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.1","ipMode":"VIP"},{"ip":"192.0.2.2","ipMode":"Proxy"}]}}}"#
     return ServiceFacts(try EncodedObject(bytes: Array(text.utf8), revision: 1))
   }
   let ports = #""ports":[{"port":80,"protocol":"TCP","nodePort":30001},{"name":"dns","port":53,"protocol":"UDP"}]"#
@@ -141,6 +209,7 @@ func reading() throws {
   #expect(try service(#"{"type":"ExternalName","externalName":"x"}"#) == nil)
   #expect(try service(#"{"clusterIP":"10.0.0.1",\#(ports)}"#, labels: #"{"service.kubernetes.io/service-proxy-name":"x"}"#) == nil)
   let facts = try #require(try service(#"{"clusterIP":"10.0.0.1","externalTrafficPolicy":"Local",\#(ports)}"#))
+  #expect(facts.externalIPs == [try ip("192.0.2.1")], "one that proxies is none of ours")
   #expect(facts.clusterIPs == [try ip("10.0.0.1")] && facts.keepsExternalTrafficLocal && !facts.keepsInternalTrafficLocal)
   #expect(facts.ports == [.init(port: 80, nodePort: 30001), .init(name: "dns", transport: .udp, port: 53)])
   let text = #"""
@@ -148,10 +217,11 @@ func reading() throws {
      "addressType":"IPv4","ports":[{"name":"","port":8080,"protocol":"TCP"}],
      "endpoints":[{"addresses":["10.0.0.1"]},{"addresses":["10.0.0.2"],"conditions":{"ready":false}},
       {"addresses":["10.0.0.3"],"conditions":{"ready":false,"serving":true,"terminating":true}},
-      {"addresses":["10.0.0.4"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n"},{"addresses":["x"]}]}
+      {"addresses":["10.0.0.4"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n"},{"addresses":["x"]},
+      {"addresses":["10.0.0.5"],"conditions":{"ready":true,"serving":true,"terminating":true}}]}
     """#
   let slice = try #require(SliceFacts(try EncodedObject(bytes: Array(text.utf8), revision: 1)))
-  #expect(slice.endpoints.map(\.state) == [.ready, .down, .terminating, .ready] && slice.endpoints[3].node == "n")
+  #expect(slice.endpoints.map(\.state) == [.ready, .down, .terminating, .ready, .ready] && slice.endpoints[3].node == "n")
 }
 
 @Test(
@@ -164,18 +234,21 @@ func simulation(seed: UInt64) throws {
   var services: [String: ServiceFacts] = [:]
   var slices: [String: SliceFacts] = [:]
   func pick(_ n: Int) -> Int { Int.random(in: 0..<n, using: &random) }
+  let drains = seed % 2 == 1
   for step in 0..<300 {
-    let name = "s\(pick(4))"
+    let number = pick(4)
+    let name = "s\(number)"
     switch pick(8) {
     case 0: services[name] = nil
     case 1, 2:
       let addresses = (0...pick(2)).map { _ in IPAddress.v4(0x0A60_0000 + UInt32(pick(5))) }
       services[name] = ServiceFacts(
-        clusterIPs: [addresses[0]], externalIPs: Array(addresses[1...]),
+        // The API server gives no address twice; external addresses are anybody's, those of other services included.
+        clusterIPs: [.v4(0x0A60_0000 + UInt32(number))], externalIPs: Array(addresses[1...]),
         ports: (0...pick(2)).map { _ in
           .init(transport: pick(3) == 0 ? .udp : .tcp, port: UInt16(80 + pick(2)), nodePort: UInt16(pick(2) * (30000 + pick(2))))
         },
-        keepsExternalTrafficLocal: pick(3) == 0)
+        keepsExternalTrafficLocal: pick(3) == 0, created: "\(pick(3))")
     case 3: slices["\(name)-\(pick(2))"] = nil
     default:
       slices["\(name)-\(pick(2))"] = SliceFacts(
@@ -188,7 +261,7 @@ func simulation(seed: UInt64) throws {
     }
     for name in (0..<4).map({ "s\($0)" }) { state.setService(key(name), services[name]) }
     for name in (0..<8).map({ "s\($0 / 2)-\($0 % 2)" }) { state.setSlice(key(name), slices[name]) }
-    if pick(3) == 0 { state.drain(.v4(0x0AF4_0000 + UInt32(pick(8)))) }
+    if drains, pick(3) == 0 { state.drain(.v4(0x0AF4_0000 + UInt32(pick(8)))) }
     if pick(2) == 0 { continue }
     while state.isDirty {
       let change = state.takeChange()
@@ -210,15 +283,19 @@ func simulation(seed: UInt64) throws {
       }
       #expect(slots.sorted() == Array(0..<count) && backends.count == count, "seed \(seed), step \(step)")
     }
-    // Every service with a ready endpoint can be reached, by itself or whoever holds its address.
+    // Who has what does not depend on the order in which things came: a state that is told all at once, in another order, has the same.
+    guard !drains else { continue }
+    var fresh = ProxyState(node: "n")
+    for name in services.keys.shuffled(using: &random) { fresh.setService(key(name), services[name]) }
+    for name in slices.keys.shuffled(using: &random) { fresh.setSlice(key(name), slices[name]) }
+    while fresh.isDirty { _ = fresh.takeChange() }
+    #expect(fresh.leads == state.leads, "seed \(seed), step \(step)")
+    // An address that the API server gave leads to its own service's endpoints, or nowhere.
     for (name, service) in services {
-      let ready = slices.values.contains { slice in
-        slice.service == key(name) && slice.endpoints.contains { $0.state == .ready }
-      }
-      guard ready else { continue }
+      let own = Set(slices.values.filter { $0.service == key(name) }.flatMap { $0.endpoints.map(\.address) })
       for port in service.ports {
-        let front = ProxyState.Front.address(service.clusterIPs[0], port.transport, port.port)
-        #expect(model.contains { if case .front(front, _) = $0 { true } else { false } }, "seed \(seed), step \(step)")
+        let found = state.leads[.address(service.clusterIPs[0], port.transport, port.port)] ?? []
+        #expect(found.allSatisfy { own.contains($0.address) }, "seed \(seed), step \(step)")
       }
     }
   }

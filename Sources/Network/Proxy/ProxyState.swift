@@ -100,6 +100,9 @@ package struct ProxyState: Sendable {
   private let node: String
   /// Addresses that the node answers itself (the API server's, DNS): never a front.
   private let terminated: Set<IPAddress>
+  /// Addresses in here are given out by the API server alone: what a service merely claims (an external IP, the address of a load
+  /// balancer) is no front where it lies in them.
+  private let serviceCIDRs: [CIDR]
   private var services: [ObjectKey: ServiceFacts] = [:]
   private var slices: [ObjectKey: SliceFacts] = [:]
   private var slicesOfService: [ObjectKey: Set<ObjectKey>] = [:]
@@ -108,15 +111,15 @@ package struct ProxyState: Sendable {
 
   private var installed: [Front: Installed] = [:]
   private var frontsOfService: [ObjectKey: Set<Front>] = [:]
-  /// Which service holds a front: the first that claimed it; two cannot share one.
-  private var holders: [Front: ObjectKey] = [:]
-  private var contested: [Front: Set<ObjectKey>] = [:]
+  /// Which services want a front, with or without backends; two cannot share one. See ``holder(of:)``.
+  private var claimants: [Front: [ObjectKey]] = [:]
   /// How many fronts or slots need an element that they share.
   private var uses: [Element: Int] = [:]
 
-  package init(node: String, terminated: Set<IPAddress> = []) {
+  package init(node: String, terminated: Set<IPAddress> = [], serviceCIDRs: [CIDR] = []) {
     self.node = node
     self.terminated = terminated
+    self.serviceCIDRs = serviceCIDRs
   }
 
   package var isDirty: Bool { !dirty.isEmpty }
@@ -161,22 +164,48 @@ package struct ProxyState: Sendable {
   /// What must change in the maps since the last call, one family after the other in no particular order.
   package mutating func takeChange() -> Change {
     var change = Change()
-    // Fronts that go are taken before fronts that come, so that an address can move between services in one go.
-    var wanted: [(key: ObjectKey, fronts: [Front: Wanted])] = []
-    let keys = dirty.sorted()
-    dirty = []
-    for key in keys {
+    var wanted: [ObjectKey: [Front: Wanted]] = [:]
+    var touched: Set<Front> = []
+    for key in dirty {
       let fronts = self.fronts(of: key)
-      for front in (frontsOfService[key] ?? []).subtracting(fronts.keys).sorted() { remove(front, from: key, &change) }
-      wanted.append((key, fronts))
+      let old = frontsOfService[key] ?? []
+      for front in old where fronts[front] == nil {
+        claimants[front]?.removeAll { $0 == key }
+        if claimants[front]?.isEmpty == true { claimants[front] = nil }
+      }
+      for front in fronts.keys where !old.contains(front) { claimants[front, default: []].append(key) }
+      frontsOfService[key] = fronts.isEmpty ? nil : Set(fronts.keys)
+      touched.formUnion(old)
+      touched.formUnion(fronts.keys)
+      wanted[key] = fronts
     }
-    for (key, fronts) in wanted {
-      for front in fronts.keys.sorted() {
-        guard let target = fronts[front] else { continue }
-        install(front, target, for: key, &change)
+    dirty = []
+    for front in touched.sorted() {
+      guard let holder = holder(of: front) else {
+        remove(front, &change)
+        continue
+      }
+      if wanted[holder] == nil { wanted[holder] = fronts(of: holder) }
+      if let target = wanted[holder]?[front], !target.backends.isEmpty {
+        install(front, target, &change)
+      } else {
+        remove(front, &change)
       }
     }
     return change
+  }
+
+  /// Who has a front does not depend on the order in which services came to be known: an address that the API server gave a service goes
+  /// before one that a service merely names, then the older service before the younger. Having no backend gives nothing away.
+  private func holder(of front: Front) -> ObjectKey? {
+    guard let claimants = claimants[front] else { return nil }
+    guard claimants.count > 1 else { return claimants.first }
+    func rank(_ key: ObjectKey) -> (Int, String, ObjectKey) {
+      let service = services[key]
+      let isGiven = if case .address(let address, _, _) = front { service?.clusterIPs.contains(address) == true } else { false }
+      return (isGiven ? 0 : 1, service?.created ?? "", key)
+    }
+    return claimants.min { rank($0) < rank($1) }
   }
 
   /// Everything that is installed, for a table that is made anew.
@@ -194,7 +223,7 @@ package struct ProxyState: Sendable {
     var isMasqueraded: Bool
   }
 
-  /// Fronts with at least one backend; what has none is refused by a rule of its own.
+  /// All fronts of a service. One without backends is not installed, and refused by a rule of its own.
   private func fronts(of key: ObjectKey) -> [Front: Wanted] {
     guard let service = services[key] else { return [:] }
     var result: [Front: Wanted] = [:]
@@ -206,12 +235,14 @@ package struct ProxyState: Sendable {
       }
       func add(_ front: Front, localOnly: Bool, masquerades: Bool) {
         let backends = choose(matching.filter { $0.0.address.family == front.family && (!localOnly || $0.0.node == node) })
-        if !backends.isEmpty { result[front] = Wanted(backends: backends, isMasqueraded: masquerades) }
+        // An address of its own that it names once more as external stays what it is.
+        if result[front] == nil { result[front] = Wanted(backends: backends, isMasqueraded: masquerades) }
       }
       for address in service.clusterIPs where !terminated.contains(address) {
         add(.address(address, port.transport, port.port), localOnly: service.keepsInternalTrafficLocal, masquerades: false)
       }
-      for address in service.externalIPs where !terminated.contains(address) {
+      for address in service.externalIPs
+      where !terminated.contains(address) && !serviceCIDRs.contains(where: { $0.contains(address) }) {
         add(
           .address(address, port.transport, port.port), localOnly: service.keepsExternalTrafficLocal,
           masquerades: !service.keepsExternalTrafficLocal)
@@ -234,10 +265,7 @@ package struct ProxyState: Sendable {
     return Set(chosen.map { Backend($0.0.address, $0.1) })
   }
 
-  private mutating func remove(_ front: Front, from key: ObjectKey, _ change: inout Change) {
-    frontsOfService[key]?.remove(front)
-    if frontsOfService[key]?.isEmpty == true { frontsOfService[key] = nil }
-    holders[front] = nil
+  private mutating func remove(_ front: Front, _ change: inout Change) {
     guard let state = installed.removeValue(forKey: front) else { return }
     change.deletions.append(.front(front, slots: state.backends.count))
     if state.isMasqueraded { release(.masquerade(front.masqueraded), &change) }
@@ -245,17 +273,9 @@ package struct ProxyState: Sendable {
       change.deletions.append(.slot(front, slot, backend))
       release(backend, front, &change)
     }
-    // Somebody else wanted the front and can have it now.
-    dirty.formUnion(contested.removeValue(forKey: front) ?? [])
   }
 
-  private mutating func install(_ front: Front, _ target: Wanted, for key: ObjectKey, _ change: inout Change) {
-    if let holder = holders[front], holder != key {
-      contested[front, default: []].insert(key)
-      return
-    }
-    holders[front] = key
-    frontsOfService[key, default: []].insert(front)
+  private mutating func install(_ front: Front, _ target: Wanted, _ change: inout Change) {
     let old = installed[front]
     var backends = old?.backends ?? []
     let count = backends.count

@@ -37,11 +37,14 @@ package struct ServiceFacts: Hashable, Sendable {
   package var ports: [Port]
   package var keepsInternalTrafficLocal: Bool
   package var keepsExternalTrafficLocal: Bool
+  /// RFC 3339, which sorts as text: the older of two services that name the same external address has it.
+  package var created: String
 
   package init(
     clusterIPs: [IPAddress], externalIPs: [IPAddress] = [], ports: [Port], keepsInternalTrafficLocal: Bool = false,
-    keepsExternalTrafficLocal: Bool = false
+    keepsExternalTrafficLocal: Bool = false, created: String = ""
   ) {
+    self.created = created
     self.clusterIPs = clusterIPs
     self.externalIPs = externalIPs
     self.ports = ports
@@ -59,7 +62,10 @@ package struct ServiceFacts: Hashable, Sendable {
       guard !clusterIPs.isEmpty else { return nil }
       let external =
         spec["externalIPs"].compactMap { $0.string.flatMap { IPAddress($0) } }
-        + view["status"]["loadBalancer"]["ingress"].compactMap { $0["ip"].string.flatMap { IPAddress($0) } }
+        // A load balancer that connects to nodes itself says so: traffic to it is not to be cut short.
+        + view["status"]["loadBalancer"]["ingress"].compactMap { ingress in
+          ingress["ipMode"].equals("Proxy") ? nil : ingress["ip"].string.flatMap { IPAddress($0) }
+        }
       return ServiceFacts(
         clusterIPs: clusterIPs, externalIPs: external,
         ports: spec["ports"].compactMap { port in
@@ -71,7 +77,8 @@ package struct ServiceFacts: Hashable, Sendable {
             nodePort: port["nodePort"].int.flatMap { UInt16(exactly: $0) } ?? 0)
         },
         keepsInternalTrafficLocal: spec["internalTrafficPolicy"].equals("Local"),
-        keepsExternalTrafficLocal: spec["externalTrafficPolicy"].equals("Local"))
+        keepsExternalTrafficLocal: spec["externalTrafficPolicy"].equals("Local"),
+        created: view["metadata"]["creationTimestamp"].string ?? "")
     }
     guard let facts else { return nil }
     self = facts
@@ -134,7 +141,7 @@ package struct SliceFacts: Hashable, Sendable {
         let isTerminating = conditions["terminating"].bool ?? false
         return Endpoint(
           address: address, node: endpoint["nodeName"].string ?? "",
-          state: isReady && !isTerminating ? .ready : isServing && isTerminating ? .terminating : isReady ? .ready : .down)
+          state: isReady ? .ready : isServing && isTerminating ? .terminating : .down)
       }
       let ports: [Port] = view["ports"].compactMap { port in
         guard let transport = Transport(port["protocol"]), let number = port["port"].int.flatMap({ UInt16(exactly: $0) }) else {

@@ -39,6 +39,8 @@ package actor ServiceProxy {
   private var isApplying = false
   private var waiters: [CheckedContinuation<Void, Never>] = []
   private var failures = 0
+  /// The next try after nftables refused the whole table.
+  private var retrying: Task<Void, Never>?
   /// Transactions that were applied; for tests and metrics.
   package private(set) var transactions = 0
 
@@ -46,7 +48,8 @@ package actor ServiceProxy {
     self.configuration = configuration
     self.log = log
     command = Command(prefix: configuration.commandPrefix)
-    state = ProxyState(node: configuration.node, terminated: Set(configuration.terminated))
+    state = ProxyState(
+      node: configuration.node, terminated: Set(configuration.terminated), serviceCIDRs: configuration.serviceCIDRs)
     programs = configuration.families.map { family in
       NftablesProgram(
         family: family, table: configuration.table, clusterCIDRs: configuration.clusterCIDRs, podCIDRs: configuration.podCIDRs,
@@ -67,9 +70,7 @@ package actor ServiceProxy {
       try await start()
       schedule()
     } catch {
-      log.error("nftables refused the table", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
-      failures += 1
-      retry()
+      refused(error)
     }
   }
 
@@ -81,8 +82,21 @@ package actor ServiceProxy {
     try await replaceAll()
   }
 
+  /// Makes the tables again where somebody took one away.
+  package func restore() async {
+    await turn()
+    defer { endTurn() }
+    guard isCreated else { return }
+    for family in configuration.families where await command.lacksTable(configuration.table, family) {
+      log.warning("the table was taken away and is made anew", metadata: ["table": "\(configuration.table)"])
+      do { try await replaceAll() } catch { refused(error) }
+      return
+    }
+  }
+
   /// Takes the tables away.
   package func cleanup() async {
+    retrying?.cancel()
     await turn()
     defer { endTurn() }
     isCreated = false
@@ -141,29 +155,36 @@ package actor ServiceProxy {
         for program in programs {
           script += program.statements("delete", change.deletions) + program.statements("add", change.additions)
         }
-        try await command.run("nft", "-f", "-", input: script)
+        try await apply(script)
         transactions += 1
         failures = 0
       } catch {
         log.warning(
           "nftables refused a change; the table is made anew", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
         do { try await replaceAll() } catch {
-          failures += 1
-          log.error("nftables refused the table", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
-          retry()
+          refused(error)
           return
         }
       }
-      await forget(change.staleFlows)
+      await UDPFlows(command: command, log: log).forget(Set(change.staleFlows))
     }
   }
 
+  /// Ends with the transaction or its time limit, never with the caller: an agent that gives up waiting for a drain must not leave the
+  /// table behind what the state says.
+  private func apply(_ script: String) async throws {
+    _ = try await Task { [command] in try await command.run("nft", "-f", "-", input: script) }.value
+  }
+
   /// Nothing was applied and the state says otherwise: the whole table again, 1 s, 2 s, … 30 s later.
-  private func retry() {
+  private func refused(_ error: any Error) {
+    failures += 1
+    log.error("nftables refused the table", metadata: ["table": "\(configuration.table)", "error": "\(error)"])
     isCreated = false
     let delay = Duration.seconds(min(30, 1 << min(failures, 5)))
-    Task {
-      try? await Task.sleep(for: delay)
+    retrying?.cancel()
+    retrying = Task {
+      do { try await Task.sleep(for: delay) } catch { return }
       await begin()
     }
   }
@@ -174,7 +195,7 @@ package actor ServiceProxy {
     let wanted = Self.roundedSlots(state.mostSlots)
     let elements = state.everything
     let script = programs.map { $0.creation(slots: wanted) + $0.statements("add", elements) }.joined()
-    try await command.run("nft", "-f", "-", input: script)
+    try await apply(script)
     slots = wanted
     isCreated = true
     transactions += 1
@@ -192,21 +213,5 @@ package actor ServiceProxy {
     var slots = 8
     while slots < needed { slots *= 2 }
     return slots
-  }
-
-  /// - Source: Kubernetes keeps UDP clients from a black hole the same way.
-  private func forget(_ flows: [ProxyState.StaleFlow]) async {
-    guard !flows.isEmpty, Command.find("conntrack") != nil else { return }
-    for flow in Set(flows) {
-      var words = ["conntrack", "-D", "-p", "udp"]
-      switch flow.front {
-      case .address(let address, _, let port): words += ["--orig-dst", "\(address)", "--orig-port-dst", "\(port)"]
-      case .nodePort(let family, _, let port):
-        words += ["-f", family == .v4 ? "ipv4" : "ipv6", "--orig-port-dst", "\(port)"]
-      }
-      if let backend = flow.backend { words += ["--reply-src", "\(backend)"] }
-      // It says "0 flow entries" with status 1 where there was none.
-      _ = try? await command.run(words)
-    }
   }
 }
