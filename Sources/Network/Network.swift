@@ -11,7 +11,7 @@ import Wire
 /// The network of one node: addresses for pods (CNI), services (nftables), names (DNS), and the way to the API server.
 ///
 /// In: a configuration; services, endpoint slices and this node's own object through ``Client``, as the node's identity.
-/// Out: a CNI configuration that the runtime picks up, one nftables table per family, one interface that carries the addresses
+/// Out: a CNI configuration that the runtime picks up, two nftables tables per family, one interface that carries the addresses
 /// which the node answers itself (DNS, the `kubernetes` service), and the answers there. Never: starts a pod, changes an object, touches a table, route or file that is not its own.
 package final class Network: Sendable {
   package struct Configuration: Sendable {
@@ -72,10 +72,10 @@ package final class Network: Sendable {
   private let forwarder: APIForwarder?
   private let zone: DNSZoneStore
   private let dns: DNSServer
-  private let log: Logger
+  private let table: NodeTable
 
   /// Brings everything up, the CNI configuration last, so that no pod starts into a half-made network.
-  /// - Throws: one sentence with the way out.
+  /// - Throws: one sentence with the way out; `CancellationError`.
   package static func start(
     _ configuration: Configuration, client: any Client, log: Logger = Logger(label: "gantry.network")
   ) async throws -> Network {
@@ -83,7 +83,12 @@ package final class Network: Sendable {
     for program in ["nft", "ip"] where Command.find(program) == nil {
       throw Failure(description: "\(program) is not installed; install nftables and iproute2 (scripts/install-deps does)")
     }
-    let podCIDRs = configuration.podCIDRs.isEmpty ? await ownPodCIDRs(configuration.node, client) : configuration.podCIDRs
+    var podCIDRs = configuration.podCIDRs
+    if podCIDRs.isEmpty {
+      podCIDRs = try await PodAddresses(
+        node: configuration.node, client: client, clusterCIDRs: configuration.clusterCIDRs, log: log
+      ).wait()
+    }
     try allowForwarding(podCIDRs)
     let command = Command()
     let uplink = await NodeUplink.detect(.v4, command)
@@ -101,16 +106,18 @@ package final class Network: Sendable {
     proxyConfiguration.terminated = interface.addresses
     let proxy = ServiceProxy(proxyConfiguration, log: log)
     if configuration.proxiesServices { try await proxy.check() }
-    let forwarder =
-      configuration.apiServers.isEmpty
-      ? nil
-      : try await APIForwarder.start(
-        address: configuration.kubernetesAddress, port: configuration.kubernetesPort, servers: configuration.apiServers, log: log)
-    let zone = DNSZoneStore(domain: configuration.clusterDomain, isComplete: false)
-    let dnsAddress = configuration.dnsAddress.description
-    let upstreams = DNSServer.resolvers(inResolvConf: read("/etc/resolv.conf"), excluding: [dnsAddress])
-    let dns = try await DNSServer.start(
-      addresses: [dnsAddress], zone: zone, upstreams: upstreams, group: MultiThreadedEventLoopGroup.singleton, logger: log)
+    let zone = DNSZoneStore(domain: configuration.clusterDomain, nameServer: configuration.dnsAddress, isComplete: false)
+    let (forwarder, dns) = try await listen(configuration, zone, log)
+    func entry(_ address: IPAddress, _ transport: Transport, _ port: Int, _ listener: Int?) -> NodeTable.Entry {
+      NodeTable.Entry(
+        address: address, transport: transport, port: UInt16(clamping: port), listener: UInt16(clamping: listener ?? 0))
+    }
+    let dnsEntries = [
+      entry(configuration.dnsAddress, .udp, 53, dns.port), entry(configuration.dnsAddress, .tcp, 53, dns.tcpPort),
+    ]
+    let apiEntries = forwarder.map { [entry(configuration.kubernetesAddress, .tcp, configuration.kubernetesPort, $0.port)] } ?? []
+    let table = NodeTable(instance: configuration.instance, dnsEntries + apiEntries, log: log)
+    try await table.create()
 
     let cni = CNIConfiguration(
       confDirectory: configuration.cniConfDirectory, binDirectories: configuration.cniBinDirectories,
@@ -120,13 +127,42 @@ package final class Network: Sendable {
       "network up", metadata: ["pods": "\(podCIDRs)", "interface": "\(interface.name)", "table": "\(configuration.instance)"])
     return Network(
       configuration: configuration, podCIDRs: podCIDRs, uplink: uplink, proxy: proxy, interface: interface, cni: cni,
-      client: client,
-      forwarder: forwarder, zone: zone, dns: dns, log: log)
+      client: client, forwarder: forwarder, zone: zone, dns: dns, table: table)
+  }
+
+  /// The listeners of the node's own addresses, on free ports of theirs.
+  private static func listen(
+    _ configuration: Configuration, _ zone: DNSZoneStore, _ log: Logger
+  ) async throws -> (APIForwarder?, DNSServer) {
+    func failure(_ what: String, _ address: IPAddress, _ error: any Error) -> Failure {
+      Failure(
+        description: "cannot listen on \(address) for \(what) (\(error)); is the address still on \(configuration.interface)? "
+          + "--service-cidr chooses another range")
+    }
+    var forwarder: APIForwarder?
+    if !configuration.apiServers.isEmpty {
+      do {
+        forwarder = try await APIForwarder.start(
+          address: configuration.kubernetesAddress, servers: configuration.apiServers, log: log)
+      } catch { throw failure("the kubernetes service", configuration.kubernetesAddress, error) }
+    }
+    do {
+      let address = configuration.dnsAddress.description
+      let upstreams = DNSServer.resolvers(inResolvConf: read("/etc/resolv.conf"), excluding: [address])
+      return (
+        forwarder,
+        try await DNSServer.start(
+          address: address, zone: zone, upstreams: upstreams, group: MultiThreadedEventLoopGroup.singleton, logger: log)
+      )
+    } catch {
+      await forwarder?.stop()
+      throw failure("DNS", configuration.dnsAddress, error)
+    }
   }
 
   private init(
     configuration: Configuration, podCIDRs: [CIDR], uplink: NodeUplink?, proxy: ServiceProxy, interface: ServiceInterface,
-    cni: CNIConfiguration, client: any Client, forwarder: APIForwarder?, zone: DNSZoneStore, dns: DNSServer, log: Logger
+    cni: CNIConfiguration, client: any Client, forwarder: APIForwarder?, zone: DNSZoneStore, dns: DNSServer, table: NodeTable
   ) {
     self.configuration = configuration
     self.podCIDRs = podCIDRs
@@ -138,7 +174,7 @@ package final class Network: Sendable {
     self.forwarder = forwarder
     self.zone = zone
     self.dns = dns
-    self.log = log
+    self.table = table
   }
 
   /// Follows services and endpoint slices until the task is cancelled. What is in force stays in force after it, until the next run has
@@ -146,37 +182,26 @@ package final class Network: Sendable {
   /// - Parameter ready: called once, when the services that exist are in force.
   package func run(ready: @escaping @Sendable () -> Void = {}) async {
     await withDiscardingTaskGroup { group in
+      group.addTask { [configuration, table, proxy] in
+        for await _ in TableWatch.losses(of: [table.name, configuration.instance]) {
+          await table.restore()
+          await proxy.restore()
+        }
+      }
       group.addTask { [client, zone] in await DNSDriver(client: client, zone: zone).run() }
       guard configuration.proxiesServices else { return ready() }
-      let (synced, seen) = AsyncStream.makeStream(of: GroupVersionResource.self)
-      group.addTask { [proxy] in
-        var unseen: Set<GroupVersionResource> = [.services, .endpointSlices]
-        for await resource in synced {
-          unseen.remove(resource)
-          if unseen.isEmpty { break }
-        }
-        guard !Task.isCancelled else { return }
-        await proxy.begin()
-        ready()
-      }
       group.addTask { [client, proxy] in
-        await ObjectFeed(client: client, resource: .services).run { changes in
+        await ObjectFeeds(client: client, .services, .endpointSlices).run {
+          await proxy.begin()
+          ready()
+        } _: { resource, changes in
           for change in changes {
-            switch change {
-            case .set(let object): await proxy.setService(object.key, ServiceFacts(object))
-            case .deleted(let key): await proxy.setService(key, nil)
-            case .synced: seen.yield(.services)
-            }
-          }
-        }
-      }
-      group.addTask { [client, proxy] in
-        await ObjectFeed(client: client, resource: .endpointSlices).run { changes in
-          for change in changes {
-            switch change {
-            case .set(let object): await proxy.setSlice(object.key, SliceFacts(object))
-            case .deleted(let key): await proxy.setSlice(key, nil)
-            case .synced: seen.yield(.endpointSlices)
+            switch (change, resource == .services) {
+            case (.set(let object), true): await proxy.setService(object.key, ServiceFacts(object))
+            case (.deleted(let key), true): await proxy.setService(key, nil)
+            case (.set(let object), false): await proxy.setSlice(object.key, SliceFacts(object))
+            case (.deleted(let key), false): await proxy.setSlice(key, nil)
+            case (.synced, _): break
             }
           }
         }
@@ -203,6 +228,7 @@ package final class Network: Sendable {
     if configuration.writesCNI { cni.remove() }
     await HostPortChains.remove(Command())
     await proxy.cleanup()
+    await table.remove()
     await interface.remove()
   }
 
@@ -213,27 +239,12 @@ package final class Network: Sendable {
     proxyConfiguration.families = [.v4, .v6]
     await HostPortChains.remove(Command())
     await ServiceProxy(proxyConfiguration).cleanup()
+    await NodeTable(instance: configuration.instance, []).remove()
     await ServiceInterface(name: configuration.interface, addresses: [], serviceCIDRs: [], source: nil).remove()
     CNIConfiguration(
       confDirectory: configuration.cniConfDirectory, binDirectories: [], stateDirectory: configuration.cniStateDirectory,
       podCIDRs: []
     ).remove()
-  }
-
-  /// Waits until the node's own object says what its pods get their addresses from.
-  private static func ownPodCIDRs(_ node: String, _ client: any Client) async -> [CIDR] {
-    let (found, continuation) = AsyncStream.makeStream(of: [CIDR].self)
-    let feed = Task {
-      await ObjectFeed(client: client, resource: .nodes, fieldSelector: "metadata.name=\(node)").run { changes in
-        for case .set(let object) in changes {
-          let blocks = object.withView { view in view["spec"]["podCIDRs"].compactMap { $0.string.flatMap { CIDR($0) } } }
-          if !blocks.isEmpty { continuation.yield(blocks) }
-        }
-      }
-      continuation.finish()
-    }
-    defer { feed.cancel() }
-    return await found.first { _ in true } ?? []
   }
 
   /// Routing between pods and, for node ports on 127.0.0.1, of loopback addresses (which the table guards from outside).

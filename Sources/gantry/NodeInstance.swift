@@ -74,7 +74,9 @@ struct NodeInstance {
     async throws
   {
     let network: Network
-    do { network = try await Network.start(configuration, client: client) } catch { throw StartFailure("\(error)") }
+    do { network = try await Network.start(configuration, client: client) } catch is CancellationError { return } catch {
+      throw StartFailure("\(error)")
+    }
     box.set(network)
     await network.run(ready: ready)
     await network.stop()

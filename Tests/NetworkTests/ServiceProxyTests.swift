@@ -2,6 +2,10 @@ import Network
 import Testing
 import Wire
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 private func key(_ name: String) -> ObjectKey { ObjectKey(namespace: "default", name: name) }
 private func ip(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
@@ -147,6 +151,12 @@ struct ServiceProxyTests {
       try await expose(proxy, [TestNode.pods[0], TestNode.pods[1]])
       try await expose(proxy, [TestNode.pods[0]])
       #expect(await node.ask(node.pod(1), serviceAddress, 80).hasPrefix("pod0"))
+      try await node.inNode.run("nft", "flush", "ruleset")
+      await proxy.restore()
+      #expect(await node.ask(node.pod(1), serviceAddress, 80).hasPrefix("pod0"))
+      let transactions = await proxy.transactions
+      await proxy.restore()
+      #expect(await proxy.transactions == transactions, "what is there is left alone")
       await proxy.cleanup()
       #expect(try await node.inNode.run("nft", "list", "ruleset").trimmed == "")
     }
@@ -199,14 +209,94 @@ struct ServiceProxyTests {
     }
   }
 
+  @Test("the kernel tells when a table goes")
+  func watch() async throws {
+    let (name, other) = ("gt\(getpid())-watch", "gt\(getpid())-other")
+    let host = Command()
+    let losses = TableWatch.losses(of: [name])
+    try await host.run("nft", "add", "table", "ip", name)
+    try await host.run("nft", "-f", "-", input: "table ip \(other) { }\ndelete table ip \(other)\n")
+    try await host.run("nft", "delete", "table", "ip", name)
+    #expect(await losses.first { _ in true } != nil)
+  }
+
+  @Test(
+    "UDP clients that go on from one port leave an endpoint that goes, whatever number of services it has", .timeLimit(.minutes(5)),
+    .enabled(if: Command.find("conntrack") != nil, "needs conntrack"))
+  func datagrams() async throws {
+    try await TestNode.with("udp") { node in
+      let proxy = try await proxy(node)
+      let server =
+        "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 5353)); print(flush=True)\n"
+      let loop = "while True: d, p = s.recvfrom(99); s.sendto(sys.argv[1].encode(), p)"
+      for i in TestNode.pods.indices {
+        let start = "python3 -c \"$0\" pod\(i) </dev/null >\(node.pipe) 2>/dev/null &"
+        try await node.host.run("mkfifo", node.pipe)
+        try await node.pod(i).run("sh", "-c", start, server + loop)
+        try await node.host.run("sh", "-c", "read line < \(node.pipe); rm \(node.pipe)")
+      }
+      func expose(_ addresses: [String]) async throws {
+        for i in 1...50 {
+          let port = ServiceFacts.Port(transport: .udp, port: 53, nodePort: 30000 + UInt16(i))
+          await proxy.setService(key("d\(i)"), ServiceFacts(clusterIPs: [try ip("10.96.9.\(i)")], ports: [port]))
+          await proxy.setSlice(
+            key("d\(i)-1"),
+            SliceFacts(
+              service: key("d\(i)"), endpoints: try addresses.map { .init(address: try ip($0), node: "n") },
+              ports: [.init(transport: .udp, port: 5353)]))
+        }
+        await proxy.flush()
+      }
+      let client =
+        "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 7777)); s.settimeout(10); "
+        + "s.sendto(b'?', (sys.argv[1], int(sys.argv[2]))); print(s.recv(99).decode())"
+      func ask(_ address: String, _ port: Int) async throws -> String {
+        try await node.outside.run("python3", "-c", client, address, "\(port)").trimmed
+      }
+      for pod in TestNode.pods.indices {
+        try await expose([TestNode.pods[pod]])
+        #expect(try await ask("10.96.9.1", 53) == "pod\(pod)")
+        #expect(try await ask("10.96.9.50", 53) == "pod\(pod)")
+        #expect(try await ask(TestNode.nodeAddress, 30007) == "pod\(pod)")
+      }
+    }
+  }
+
+  @Test(
+    "the node's own addresses lead to its listeners from pods, the host and outside, while others have their port on all addresses")
+  func ownAddresses() async throws {
+    try await TestNode.with("own") { node in
+      _ = try await proxy(node)
+      func table(_ listener: UInt16) throws -> NodeTable {
+        NodeTable(
+          instance: "gantry-test", [.init(address: try ip("10.96.0.10"), transport: .tcp, port: 443, listener: listener)],
+          command: node.inNode)
+      }
+      // What an earlier run left leads nowhere.
+      try await table(1).create()
+      try await node.serve(node.inNode, port: 443, "echo another")
+      try await node.serve(node.inNode, port: 40443, "echo own")
+      let table = try table(40443)
+      try await table.create()
+      for from in [node.pod(0), node.inNode, node.outside] {
+        #expect(await node.ask(from, "10.96.0.10", 443) == "own")
+        #expect(await node.ask(from, TestNode.nodeAddress, 443) == "another")
+      }
+      try await node.inNode.run("nft", "flush", "ruleset")
+      await table.restore()
+      #expect(await node.ask(node.pod(0), "10.96.0.10", 443) == "own")
+      await table.remove()
+      #expect(try await node.inNode.run("nft", "list", "tables").trimmed == "")
+    }
+  }
+
   @Test("pods that leave the cluster appear with the node's address")
   func masquerade() async throws {
     try await TestNode.with("mq") { node in
       _ = try await proxy(node)
       let greet = "echo peer $(ss -Hnt state established sport = :9090 | awk '{print $4}')"
-      try await node.outside.run("sh", "-c", "busybox nc -ll -p 9090 -e sh -c \"$0\" </dev/null >/dev/null 2>&1 &", greet)
-      var answer = ""
-      for _ in 0..<100 where answer.isEmpty { answer = await node.ask(node.pod(0), "192.0.2.2", 9090) }
+      try await node.serve(node.outside, port: 9090, greet)
+      let answer = await node.ask(node.pod(0), "192.0.2.2", 9090)
       #expect(answer.contains("192.0.2.1]:"), "\(answer)")
     }
   }

@@ -1,4 +1,5 @@
 import Client
+import Synchronization
 import Wire
 
 /// Keeps a zone in step with the cluster's services and endpoint slices.
@@ -14,61 +15,41 @@ package struct DNSDriver: Sendable {
 
   /// Follows until the task is cancelled; what the zone knows then stays.
   package func run() async {
-    let (synced, seen) = AsyncStream.makeStream(of: GroupVersionResource.self)
-    await withDiscardingTaskGroup { group in
-      group.addTask {
-        var unseen: Set<GroupVersionResource> = [.services, .endpointSlices]
-        for await resource in synced where unseen.remove(resource) != nil && unseen.isEmpty {
-          zone.complete()
-          return
-        }
-      }
-      group.addTask {
-        await ObjectFeed(client: client, resource: .services).run { changes in
+    // A slice that is gone is known by its key alone: which service it belonged to is remembered here.
+    let owners = SliceOwners()
+    await ObjectFeeds(client: client, .services, .endpointSlices).run(whenSynced: { zone.complete() }) { resource, changes in
+      // Objects are read before the lock is taken, which holds for one change only: event loops answer from the zone meanwhile.
+      for change in changes {
+        switch (change, resource == .services) {
+        case (.set(let object), true):
+          let service = Self.service(object)
+          zone.update { $0.set(service) }
+        case (.deleted(let key), true): zone.update { $0.remove(serviceNamed: key.name, namespace: key.namespace) }
+        case (.set(let object), false):
+          let (service, endpoints) = Self.slice(object)
+          let old = owners.exchange(object.key, service)
           zone.update { zone in
-            for change in changes {
-              switch change {
-              case .set(let object): zone.set(Self.service(object))
-              case .deleted(let key): zone.remove(serviceNamed: key.name, namespace: key.namespace)
-              case .synced: seen.yield(.services)
-              }
-            }
+            if let old, old != service { zone.set([], ofService: old, namespace: object.key.namespace, slice: object.key.name) }
+            if let service { zone.set(endpoints, ofService: service, namespace: object.key.namespace, slice: object.key.name) }
           }
-        }
-      }
-      group.addTask {
-        // A slice that is gone is known by its key alone: which service it belonged to is remembered here.
-        let owners = SliceOwners()
-        await ObjectFeed(client: client, resource: .endpointSlices).run { changes in
-          for change in changes {
-            switch change {
-            case .set(let object):
-              let (service, endpoints) = Self.slice(object)
-              if let old = await owners.exchange(object.key, service), old != service {
-                zone.update { $0.set([], ofService: old, namespace: object.key.namespace, slice: object.key.name) }
-              }
-              guard let service else { continue }
-              zone.update { $0.set(endpoints, ofService: service, namespace: object.key.namespace, slice: object.key.name) }
-            case .deleted(let key):
-              if let old = await owners.exchange(key, nil) {
-                zone.update { $0.set([], ofService: old, namespace: key.namespace, slice: key.name) }
-              }
-            case .synced: seen.yield(.endpointSlices)
-            }
-          }
+        case (.deleted(let key), false):
+          guard let old = owners.exchange(key, nil) else { continue }
+          zone.update { $0.set([], ofService: old, namespace: key.namespace, slice: key.name) }
+        case (.synced, _): break
         }
       }
     }
   }
 
-  private actor SliceOwners {
-    private var owners: [ObjectKey: String] = [:]
+  private final class SliceOwners: Sendable {
+    private let owners = Mutex([ObjectKey: String]())
 
     /// - Returns: the owner until now.
     func exchange(_ key: ObjectKey, _ service: String?) -> String? {
-      let old = owners[key]
-      owners[key] = service
-      return old
+      owners.withLock { owners in
+        defer { owners[key] = service }
+        return owners[key]
+      }
     }
   }
 

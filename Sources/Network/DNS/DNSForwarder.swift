@@ -1,61 +1,54 @@
 import NIOCore
 import NIOPosix
+import Synchronization
 
 /// Asks the host's resolvers on behalf of the cluster's clients.
 ///
-/// UDP queries share one socket and get a random id of their own, so that an answer cannot be guessed from the client's; TCP
+/// UDP queries share one socket (one a family) and get a random id of their own, so that an answer cannot be guessed from the client's; TCP
 /// queries get a connection each. An upstream that does not answer in ``timeout``, or that cannot be reached at all, is followed by
-/// the next. A socket that the kernel's errors closed is opened again with the next query.
+/// the next; the one that answered last is asked first.
 final class DNSForwarder: Sendable {
   struct NoAnswer: Error {}
 
   static let timeout = TimeAmount.seconds(2)
-  /// Queries under way at once; more are answered with SERVFAIL.
-  static let maximumPending = 4096
+  /// Queries under way at once, of one client and in all; more are answered with SERVFAIL. Over TCP each costs a descriptor.
+  static let queries = (perClient: 1024, total: 4096)
+  static let queriesOverTCP = (perClient: 16, total: 128)
 
   private let upstreams: [SocketAddress]
-  private let socket: NIOLoopBound<UpstreamSocket>
+  private let datagrams = UpstreamDatagrams()
+  private let budget = ClientBudget(perClient: queries.perClient, total: queries.total)
+  private let budgetOverTCP = ClientBudget(perClient: queriesOverTCP.perClient, total: queriesOverTCP.total)
+  /// Which upstream answered last.
+  private let preferred = Atomic<Int>(0)
 
-  private init(upstreams: [SocketAddress], socket: NIOLoopBound<UpstreamSocket>) {
-    self.upstreams = upstreams
-    self.socket = socket
-  }
+  init(upstreams: [SocketAddress]) { self.upstreams = upstreams }
 
-  static func start(upstreams: [SocketAddress], group: any EventLoopGroup) async throws -> DNSForwarder {
-    let loop = group.next()
-    let family = upstreams.first?.protocol
-    let socket = try await loop.submit {
-      NIOLoopBound(UpstreamSocket(host: family == .inet6 ? "::" : "0.0.0.0", loop: loop), eventLoop: loop)
-    }.get()
-    return DNSForwarder(upstreams: upstreams.filter { $0.protocol == family }, socket: socket)
-  }
-
-  func stop() async {
-    _ = try? await socket.eventLoop.flatSubmit { [socket] in socket.value.close() }.get()
-  }
+  func stop() { datagrams.stop() }
 
   /// - Returns: the answer with the id of the query.
-  func ask(_ query: [UInt8], overTCP: Bool, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
+  func ask(_ query: [UInt8], for client: SocketAddress?, overTCP: Bool, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
     let promise = loop.makePromise(of: [UInt8].self)
-    next(query, overTCP: overTCP, upstream: 0, promise)
+    let budget = overTCP ? budgetOverTCP : self.budget
+    guard budget.take(client) else { return loop.makeFailedFuture(NoAnswer()) }
+    next(query, overTCP: overTCP, first: preferred.load(ordering: .relaxed), tried: 0, promise)
+    promise.futureResult.whenComplete { _ in budget.give(client) }
     return promise.futureResult
   }
 
-  private func next(_ query: [UInt8], overTCP: Bool, upstream: Int, _ promise: EventLoopPromise<[UInt8]>) {
-    guard upstream < upstreams.count, query.count > 2 else { return promise.fail(NoAnswer()) }
-    let address = upstreams[upstream]
-    let attempt = overTCP ? askTCP(query, address, on: promise.futureResult.eventLoop) : askUDP(query, address)
+  private func next(_ query: [UInt8], overTCP: Bool, first: Int, tried: Int, _ promise: EventLoopPromise<[UInt8]>) {
+    guard tried < upstreams.count, query.count > 2 else { return promise.fail(NoAnswer()) }
+    let index = (first + tried) % upstreams.count
+    let address = upstreams[index]
+    let loop = promise.futureResult.eventLoop
+    let attempt = overTCP ? askTCP(query, address, on: loop) : datagrams.ask(query, address, on: loop)
     attempt.whenComplete { result in
       switch result {
-      case .success(let answer): promise.succeed(answer)
-      case .failure: self.next(query, overTCP: overTCP, upstream: upstream + 1, promise)
+      case .success(let answer):
+        if tried > 0 { self.preferred.store(index, ordering: .relaxed) }
+        promise.succeed(answer)
+      case .failure: self.next(query, overTCP: overTCP, first: first, tried: tried + 1, promise)
       }
-    }
-  }
-
-  private func askUDP(_ query: [UInt8], _ upstream: SocketAddress) -> EventLoopFuture<[UInt8]> {
-    socket.eventLoop.flatSubmit { [socket] in
-      socket.value.open().flatMap { handler in handler.value.ask(query, upstream) }
     }
   }
 
@@ -72,7 +65,8 @@ final class DNSForwarder: Sendable {
       .whenComplete { result in
         switch result {
         case .success(let channel):
-          channel.eventLoop.scheduleTask(in: Self.timeout) { channel.close(promise: nil) }
+          let timeout = channel.eventLoop.scheduleTask(in: Self.timeout) { channel.close(promise: nil) }
+          channel.closeFuture.whenComplete { _ in timeout.cancel() }
           channel.writeAndFlush(DNSFrameDecoder.frame(query), promise: nil)
         case .failure(let error): promise.fail(error)
         }
@@ -94,101 +88,84 @@ final class DNSForwarder: Sendable {
     func channelInactive(context: ChannelHandlerContext) { promise.fail(NoAnswer()) }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
   }
+}
 
-  /// Opens the one UDP socket towards the upstreams when it is needed. Everything happens on its event loop.
-  private final class UpstreamSocket {
-    private let host: String
-    private let loop: any EventLoop
-    private var opened: (channel: EventLoopFuture<any Channel>, handler: EventLoopFuture<NIOLoopBound<UpstreamHandler>>)?
-    private var isStopped = false
+/// The queries that upstreams are being asked over UDP, from one socket a family.
+private final class UpstreamDatagrams: Sendable {
+  private struct Pending {
+    var upstream: SocketAddress
+    var clientID: (UInt8, UInt8)
+    var promise: EventLoopPromise<[UInt8]>
+    var timeout: Scheduled<Void>
+  }
+  private struct State {
+    var pending: [UInt16: Pending] = [:]
+    /// By whether it is IPv6; opened with the first query.
+    var sockets: [Bool: DatagramSocket] = [:]
+    var isStopped = false
+  }
+  private let state = Mutex(State())
 
-    init(host: String, loop: any EventLoop) {
-      self.host = host
-      self.loop = loop
+  /// At most ``DNSForwarder/queries`` are pending: a free id is found.
+  func ask(_ query: [UInt8], _ upstream: SocketAddress, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
+    let promise = loop.makePromise(of: [UInt8].self)
+    let opened = state.withLock { state -> (socket: DatagramSocket, id: UInt16)? in
+      guard !state.isStopped, let socket = socket(for: upstream, &state) else { return nil }
+      var id = UInt16.random(in: .min ... .max)
+      while state.pending[id] != nil { id &+= 1 }
+      let timeout = loop.scheduleTask(in: DNSForwarder.timeout) { [id] in self.end(id, .failure(DNSForwarder.NoAnswer())) }
+      state.pending[id] = Pending(upstream: upstream, clientID: (query[0], query[1]), promise: promise, timeout: timeout)
+      return (socket, id)
     }
-
-    func open() -> EventLoopFuture<NIOLoopBound<UpstreamHandler>> {
-      if let opened { return opened.handler }
-      guard !isStopped else { return loop.makeFailedFuture(NoAnswer()) }
-      let loop = loop
-      let channel = DatagramBootstrap(group: loop).channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler(channel)) }
-      }.bind(host: host, port: 0)
-      let handler = channel.flatMapThrowing { channel in
-        NIOLoopBound(try channel.pipeline.syncOperations.handler(type: UpstreamHandler.self), eventLoop: loop)
-      }
-      opened = (channel, handler)
-      let own = NIOLoopBound(self, eventLoop: loop)
-      channel.flatMap(\.closeFuture).whenComplete { _ in own.value.opened = nil }
-      return handler
+    guard let (socket, id) = opened else {
+      promise.fail(DNSForwarder.NoAnswer())
+      return promise.futureResult
     }
+    var changed = query
+    changed[0] = UInt8(id >> 8)
+    changed[1] = UInt8(truncatingIfNeeded: id)
+    // No route, or a firewall that says so: there is nothing to wait for.
+    if !socket.sender.send(changed, to: .init(upstream)) { end(id, .failure(DNSForwarder.NoAnswer())) }
+    return promise.futureResult
+  }
 
-    func close() -> EventLoopFuture<Void> {
-      isStopped = true
-      guard let opened else { return loop.makeSucceededVoidFuture() }
-      return opened.channel.flatMap { $0.close() }
+  func stop() {
+    let left = state.withLock { state in
+      defer { state = State(isStopped: true) }
+      for socket in state.sockets.values { socket.stop() }
+      return Array(state.pending.values)
+    }
+    for waiting in left {
+      waiting.timeout.cancel()
+      waiting.promise.fail(DNSForwarder.NoAnswer())
     }
   }
 
-  private final class UpstreamHandler: ChannelInboundHandler {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-
-    private let channel: any Channel
-
-    init(_ channel: any Channel) { self.channel = channel }
-
-    private struct Pending {
-      var upstream: SocketAddress
-      var clientID: (UInt8, UInt8)
-      var promise: EventLoopPromise<[UInt8]>
-      var timeout: Scheduled<Void>
+  private func socket(for upstream: SocketAddress, _ state: inout State) -> DatagramSocket? {
+    let isIPv6 = upstream.protocol == .inet6
+    if let socket = state.sockets[isIPv6] { return socket }
+    guard let any = try? SocketAddress(ipAddress: isIPv6 ? "::" : "0.0.0.0", port: 0) else { return nil }
+    state.sockets[isIPv6] = try? DatagramSocket(bind: any) { [weak self] _, answer, upstream in
+      guard answer.count >= 12, let address = upstream.address else { return }
+      self?.end(UInt16(answer[0]) << 8 | UInt16(answer[1]), from: address, .success(answer))
     }
-    private var pending: [UInt16: Pending] = [:]
+    return state.sockets[isIPv6]
+  }
 
-    func ask(_ query: [UInt8], _ upstream: SocketAddress) -> EventLoopFuture<[UInt8]> {
-      guard pending.count < DNSForwarder.maximumPending else { return channel.eventLoop.makeFailedFuture(NoAnswer()) }
-      var id = UInt16.random(in: .min ... .max)
-      while pending[id] != nil { id &+= 1 }
-      let promise = channel.eventLoop.makePromise(of: [UInt8].self)
-      let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
-      let timeout = channel.eventLoop.scheduleTask(in: DNSForwarder.timeout) { [id] () -> Void in
-        bound.value.pending.removeValue(forKey: id)?.promise.fail(NoAnswer())
-      }
-      pending[id] = Pending(upstream: upstream, clientID: (query[0], query[1]), promise: promise, timeout: timeout)
-      var changed = query
-      changed[0] = UInt8(id >> 8)
-      changed[1] = UInt8(truncatingIfNeeded: id)
-      // No route, or a firewall that says so: there is nothing to wait for.
-      channel.writeAndFlush(AddressedEnvelope(remoteAddress: upstream, data: ByteBuffer(bytes: changed))).whenFailure {
-        [id] error in
-        guard let waiting = bound.value.pending.removeValue(forKey: id) else { return }
-        waiting.timeout.cancel()
-        waiting.promise.fail(error)
-      }
-      return promise.futureResult
+  /// - Parameter upstream: nil: whichever was asked.
+  private func end(_ id: UInt16, from upstream: SocketAddress? = nil, _ result: Result<[UInt8], any Error>) {
+    let waiting = state.withLock { state -> Pending? in
+      guard let waiting = state.pending[id], upstream == nil || waiting.upstream == upstream else { return nil }
+      state.pending[id] = nil
+      return waiting
     }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      let envelope = unwrapInboundIn(data)
-      var answer = Array(buffer: envelope.data)
-      guard answer.count >= 12 else { return }
-      let id = UInt16(answer[0]) << 8 | UInt16(answer[1])
-      guard let waiting = pending[id], waiting.upstream == envelope.remoteAddress else { return }
-      pending[id] = nil
-      waiting.timeout.cancel()
-      (answer[0], answer[1]) = waiting.clientID
-      waiting.promise.succeed(answer)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-      for waiting in pending.values {
-        waiting.timeout.cancel()
-        waiting.promise.fail(NoAnswer())
-      }
-      pending = [:]
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+    guard let waiting else { return }
+    waiting.timeout.cancel()
+    waiting.promise.completeWith(
+      result.map { answer in
+        var answer = answer
+        (answer[0], answer[1]) = waiting.clientID
+        return answer
+      })
   }
 }

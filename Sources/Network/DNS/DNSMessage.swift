@@ -87,7 +87,7 @@ package struct DNSMessage {
   }
 
   /// The code and those answers of a response that a client of the cluster can be handed on: addresses and the aliases before them.
-  package static func answers(in bytes: [UInt8]) throws(Malformed) -> (code: UInt8, records: [Record]) {
+  package static func answers(in bytes: [UInt8]) throws(Malformed) -> (code: UInt8, isTruncated: Bool, records: [Record]) {
     var reader = Reader(bytes: bytes)
     _ = try reader.uint16()
     let flags = try reader.uint16()
@@ -118,7 +118,7 @@ package struct DNSMessage {
       }
       reader.offset = end
     }
-    return (UInt8(truncatingIfNeeded: flags & 15), records)
+    return (UInt8(truncatingIfNeeded: flags & 15), flags & 0x0200 != 0, records)
   }
 
   /// A query as a resolver sends it.
@@ -189,6 +189,8 @@ package struct DNSResponse {
   package var answers: [DNSMessage.Record] = []
   package var authority: [DNSMessage.Record] = []
   package var additional: [DNSMessage.Record] = []
+  /// An upstream left something out: the asker is to come again over TCP.
+  package var isTruncated = false
   /// The answers end with an alias to a name that is not the zone's: what an upstream says of it completes them.
   package var continuation: DNSMessage.Question?
 
@@ -213,12 +215,12 @@ package struct DNSResponse {
 
   /// - Parameter limit: bytes; records that do not fit are left out and the truncation flag is set.
   package func encode(for query: DNSMessage, limit: Int) -> [UInt8] {
-    let whole = encode(for: query, truncated: false)
+    let whole = encode(for: query, truncated: isTruncated)
     if whole.count <= limit { return whole }
     var short = self
     short.additional = []
     short.authority = []
-    let withoutExtras = short.encode(for: query, truncated: false)
+    let withoutExtras = short.encode(for: query, truncated: isTruncated)
     if withoutExtras.count <= limit { return withoutExtras }
     short.answers = []
     return short.encode(for: query, truncated: true)
@@ -267,18 +269,18 @@ package struct DNSResponse {
       uint16(UInt16(truncatingIfNeeded: value))
     }
 
-    /// Suffixes written before become pointers.
+    /// Suffixes written before become pointers. Cut at the bytes of dots: to Unicode, a dot and an accent after it are one character.
     mutating func name(_ name: String) {
-      var rest = Substring(name)
+      var rest = name.utf8[...]
       while !rest.isEmpty {
-        let key = rest.lowercased()
+        let key = Substring(rest).lowercased()
         if let offset = offsets[key] {
           uint16(0xc000 | UInt16(truncatingIfNeeded: offset))
           return
         }
         if bytes.count < 0x4000 { offsets[key] = bytes.count }
-        let label = rest.prefix { $0 != "." }
-        let encoded = Array(label.utf8.prefix(63))
+        let label = rest.prefix { $0 != UInt8(ascii: ".") }
+        let encoded = label.prefix(63)
         bytes.append(UInt8(encoded.count))
         bytes += encoded
         rest = rest.dropFirst(label.count + 1)

@@ -4,76 +4,86 @@ import NIOPosix
 
 /// Answers DNS on a node: the cluster's names from a ``DNSZoneStore``, everything else by asking the host's resolvers.
 ///
-/// In: UDP and TCP queries on the cluster's DNS address.
-/// Out: answers, inside the event loop that received the query.
-/// Never: recurses itself, keeps a cache, or waits without a limit.
+/// In: UDP and TCP queries.
+/// Out: answers, at once where the query was received (a queue for UDP, event loops for TCP).
+/// Never: recurses itself, keeps a cache, waits without a limit, or lets one client have all there is.
 package final class DNSServer: Sendable {
-  /// Messages over TCP that one connection may have under way, and seconds that it may be idle.
+  /// How long a TCP connection may say and be told nothing.
   static let tcpIdle = TimeAmount.seconds(30)
+  /// TCP connections: more are closed at once.
+  static let connectionsPerClient = 32
+  static let connections = 256
 
-  private let channels: [any Channel]
+  private let udp: DatagramSocket
+  private let tcp: any Channel
   private let forwarder: DNSForwarder
 
-  private init(channels: [any Channel], forwarder: DNSForwarder) {
-    self.channels = channels
+  private init(udp: DatagramSocket, tcp: any Channel, forwarder: DNSForwarder) {
+    self.udp = udp
+    self.tcp = tcp
     self.forwarder = forwarder
   }
 
-  /// Binds UDP and TCP on every address.
+  /// Binds UDP and TCP of an address, each on a free port: what leads port 53 to them is others' (``NodeTable``).
   /// - Parameters:
-  ///   - upstreams: resolvers for names outside of the cluster, in the order in which they are asked; see ``hostResolvers(excluding:)``.
-  /// - Throws: the bind's error where an address is not on this machine or the port is taken.
+  ///   - upstreams: resolvers for names outside of the cluster, in the order in which they are asked; see ``resolvers(inResolvConf:excluding:)``.
+  /// - Throws: the bind's error where the address is not on this machine.
   package static func start(
-    addresses: [String], port: Int = 53, zone: DNSZoneStore, upstreams: [String], group: any EventLoopGroup, logger: Logger
+    address: String, zone: DNSZoneStore, upstreams: [SocketAddress], group: any EventLoopGroup, logger: Logger
   ) async throws -> DNSServer {
-    var channels: [any Channel] = []
-    let targets = upstreams.compactMap { try? SocketAddress(ipAddress: $0, port: 53) }
-    let forwarder = try await DNSForwarder.start(upstreams: targets, group: group)
-    do {
-      for address in addresses {
-        let udp = DatagramBootstrap(group: group)
-          .channelOption(.socketOption(.so_reuseaddr), value: 1)
-          .channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture {
-              try channel.pipeline.syncOperations.addHandler(DatagramHandler(zone: zone, forwarder: forwarder))
-            }
-          }
-        channels.append(try await udp.bind(host: address, port: port).get())
-        let tcp = ServerBootstrap(group: group)
-          .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-          .childChannelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture {
-              try channel.pipeline.syncOperations.addHandlers([
-                IdleStateHandler(allTimeout: tcpIdle), ByteToMessageHandler(DNSFrameDecoder()),
-                StreamHandler(zone: zone, forwarder: forwarder),
-              ])
-            }
-          }
-        channels.append(try await tcp.bind(host: address, port: channels.last?.localAddress?.port ?? port).get())
+    let forwarder = DNSForwarder(upstreams: upstreams)
+    let budget = ClientBudget(perClient: connectionsPerClient, total: connections)
+    let udp = try DatagramSocket(bind: SocketAddress(ipAddress: address, port: 0)) { socket, bytes, client in
+      switch DNSAction(bytes, zone: zone, limit: \.udpSize) {
+      case .ignore: break
+      case .answer(let answer): socket.send(answer, to: client)
+      case .forward(let query, let finish):
+        forwarder.ask(query, for: client.address, overTCP: false, on: group.any()).whenComplete { result in
+          socket.send(finish(try? result.get()), to: client)
+        }
       }
+    }
+    do {
+      let tcp = try await ServerBootstrap(group: group)
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandlers([
+              IdleStateHandler(allTimeout: tcpIdle), ByteToMessageHandler(DNSFrameDecoder()),
+              StreamHandler(zone: zone, forwarder: forwarder, budget: budget),
+            ])
+          }
+        }
+        .bind(host: address, port: 0).get()
+      logger.info(
+        "dns serving",
+        metadata: [
+          "address": "\(address)", "udp": "\(udp.localAddress?.port ?? 0)", "tcp": "\(tcp.localAddress?.port ?? 0)",
+          "upstreams": "\(upstreams.compactMap(\.ipAddress))",
+        ])
+      return DNSServer(udp: udp, tcp: tcp, forwarder: forwarder)
     } catch {
-      for channel in channels { try? await channel.close() }
-      await forwarder.stop()
+      udp.stop()
+      forwarder.stop()
       throw error
     }
-    logger.info("dns serving", metadata: ["addresses": "\(addresses)", "upstreams": "\(upstreams)"])
-    return DNSServer(channels: channels, forwarder: forwarder)
   }
 
-  /// The port that UDP is bound to, for tests that ask for any.
-  package var port: Int? { channels.first?.localAddress?.port }
+  /// The ports that were free.
+  package var port: Int? { udp.localAddress?.port }
+  package var tcpPort: Int? { tcp.localAddress?.port }
 
   package func stop() async {
-    for channel in channels { try? await channel.close() }
-    await forwarder.stop()
+    udp.stop()
+    try? await tcp.close()
+    forwarder.stop()
   }
 
-  /// The `nameserver` lines of the host's resolv.conf, without those that lead back here.
-  package static func resolvers(inResolvConf text: String, excluding own: [String]) -> [String] {
+  /// The `nameserver` lines of the host's resolv.conf, without those that lead back here and those that are no addresses.
+  package static func resolvers(inResolvConf text: String, excluding own: [String]) -> [SocketAddress] {
     text.split(separator: "\n").compactMap { line in
       let words = line.split(whereSeparator: \.isWhitespace)
       guard words.count >= 2, words[0] == "nameserver", !own.contains(String(words[1])) else { return nil }
-      return String(words[1])
+      return try? SocketAddress(ipAddress: String(words[1]), port: 53)
     }
   }
 }
@@ -121,6 +131,7 @@ enum DNSAction {
       var response = response
       if let answer, let rest = try? DNSMessage.answers(in: answer) {
         response.answers += rest.records
+        response.isTruncated = rest.isTruncated
         response.code = DNSMessage.ResponseCode(rawValue: rest.code) ?? .serverFailure
       } else {
         response.code = .serverFailure
@@ -128,44 +139,6 @@ enum DNSAction {
       return response.encode(for: query, limit: limit)
     }
   }
-}
-
-private final class DatagramHandler: ChannelInboundHandler {
-  typealias InboundIn = AddressedEnvelope<ByteBuffer>
-  typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-
-  private let zone: DNSZoneStore
-  private let forwarder: DNSForwarder
-
-  init(zone: DNSZoneStore, forwarder: DNSForwarder) {
-    self.zone = zone
-    self.forwarder = forwarder
-  }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    let envelope = unwrapInboundIn(data)
-    let bytes = Array(buffer: envelope.data)
-    switch DNSAction(bytes, zone: zone, limit: \.udpSize) {
-    case .ignore: break
-    case .answer(let answer): send(answer, to: envelope.remoteAddress, on: context.channel)
-    case .forward(let query, let finish):
-      let channel = context.channel
-      let sender = envelope.remoteAddress
-      forwarder.ask(query, overTCP: false, on: context.eventLoop).whenComplete { result in
-        let answer = finish(try? result.get())
-        channel.writeAndFlush(AddressedEnvelope(remoteAddress: sender, data: ByteBuffer(bytes: answer)), promise: nil)
-      }
-    }
-  }
-
-  private func send(_ answer: [UInt8], to address: SocketAddress, on channel: any Channel) {
-    channel.write(AddressedEnvelope(remoteAddress: address, data: ByteBuffer(bytes: answer)), promise: nil)
-  }
-
-  func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
-
-  // An ICMP error for one asker must not close the socket of all.
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {}
 }
 
 /// Messages over TCP: two bytes of length, then the message.
@@ -190,27 +163,93 @@ struct DNSFrameDecoder: ByteToMessageDecoder {
   }
 }
 
-private final class StreamHandler: ChannelInboundHandler {
+/// One TCP connection. It is read no faster than it is answered: a client that asks and does not read what it is told, or asks much
+/// that others must be asked, waits.
+private final class StreamHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
+
+  /// Queries of one connection that upstreams are being asked.
+  private static let maximumUnderWay = 8
 
   private let zone: DNSZoneStore
   private let forwarder: DNSForwarder
+  private let budget: ClientBudget
+  private var client: SocketAddress?
+  private var isCounted = false
+  /// Read and not yet looked at: what came in one piece.
+  private var waiting = CircularBuffer<ByteBuffer>()
+  private var underWay = 0
+  private var isWorking = false
+  private var wantsRead = false
 
-  init(zone: DNSZoneStore, forwarder: DNSForwarder) {
+  init(zone: DNSZoneStore, forwarder: DNSForwarder, budget: ClientBudget) {
     self.zone = zone
     self.forwarder = forwarder
+    self.budget = budget
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    client = context.remoteAddress
+    isCounted = budget.take(client)
+    if !isCounted { context.close(promise: nil) }
+    context.fireChannelActive()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    if isCounted { budget.give(client) }
+    isCounted = false
+    waiting.removeAll()
+    context.fireChannelInactive()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    let bytes = Array(buffer: unwrapInboundIn(data))
+    guard isCounted else { return }
+    waiting.append(unwrapInboundIn(data))
+    work(context)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    work(context)
+    context.fireChannelWritabilityChanged()
+  }
+
+  func read(context: ChannelHandlerContext) {
+    if waiting.isEmpty, mayAnswer(context) { context.read() } else { wantsRead = true }
+  }
+
+  private func mayAnswer(_ context: ChannelHandlerContext) -> Bool {
+    underWay < Self.maximumUnderWay && context.channel.isWritable
+  }
+
+  private func work(_ context: ChannelHandlerContext) {
+    // Flushing tells of writability, which comes back here: the loop sees it, and nothing nests.
+    guard !isWorking else { return }
+    isWorking = true
+    defer { isWorking = false }
+    repeat {
+      while mayAnswer(context), let next = waiting.popFirst() { answer(Array(buffer: next), context) }
+      context.flush()
+    } while !waiting.isEmpty && mayAnswer(context)
+    if waiting.isEmpty, wantsRead, mayAnswer(context) {
+      wantsRead = false
+      context.read()
+    }
+  }
+
+  private func answer(_ bytes: [UInt8], _ context: ChannelHandlerContext) {
     switch DNSAction(bytes, zone: zone, limit: { _ in Int(UInt16.max) }) {
     case .ignore: context.close(promise: nil)
-    case .answer(let answer): context.writeAndFlush(wrapOutboundOut(DNSFrameDecoder.frame(answer)), promise: nil)
+    case .answer(let answer): context.write(wrapOutboundOut(DNSFrameDecoder.frame(answer)), promise: nil)
     case .forward(let query, let finish):
-      let channel = context.channel
-      forwarder.ask(query, overTCP: true, on: context.eventLoop).whenComplete { result in
-        channel.writeAndFlush(DNSFrameDecoder.frame(finish(try? result.get())), promise: nil)
+      underWay += 1
+      let own = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+      forwarder.ask(query, for: client, overTCP: true, on: context.eventLoop).whenComplete { result in
+        let (handler, context) = own.value
+        handler.underWay -= 1
+        context.write(handler.wrapOutboundOut(DNSFrameDecoder.frame(finish(try? result.get()))), promise: nil)
+        handler.work(context)
       }
     }
   }

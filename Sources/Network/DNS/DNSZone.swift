@@ -78,8 +78,13 @@ package struct DNSZone: Sendable {
   /// Reverse names: the address's bytes to the names that own it.
   private var owners: [[UInt8]: Set<ServiceName>] = [:]
   private var serial: UInt32 = 1
+  /// Where the zone itself is answered from: the address of `ns.dns` in it.
+  private let nameServer: [UInt8]?
 
-  package init(domain: String) { self.domain = domain.lowercased() }
+  package init(domain: String, nameServer: IPAddress? = nil) {
+    self.domain = domain.lowercased()
+    self.nameServer = nameServer?.bytes
+  }
 
   // MARK: Changes
 
@@ -142,12 +147,32 @@ package struct DNSZone: Sendable {
     guard name == domain || name.hasSuffix("." + domain) else { return nil }
     let inside = Array(labels.dropLast(domain.split(separator: ".").count))
     switch inside.last {
-    case nil: return found(question, [])
+    case nil: return apex(question)
     case "svc": return service(question, Array(inside.dropLast()), hops)
     case "pod": return pod(question, Array(inside.dropLast()))
+    case "dns" where nameServer != nil:
+      guard inside.count <= 2, inside.count == 1 || inside[0] == "ns" else { return missing() }
+      return found(question, inside.count == 1 ? [] : addresses(question, [nameServer ?? []]))
     case "dns-version" where inside.count == 1:
       return found(question, question.type == DNSMessage.RecordType.txt.rawValue ? [record(question, .txt, .text("1.1.0"))] : [])
     default: return missing()
+    }
+  }
+
+  /// The zone's own name: its authority and its name server.
+  private func apex(_ question: DNSMessage.Question) -> DNSResponse {
+    switch DNSMessage.RecordType(rawValue: question.type) {
+    case .soa: return found(question, [startOfAuthority])
+    case .ns:
+      var response = found(question, [record(question, .ns, .name("ns.dns.\(domain)"))])
+      if let nameServer {
+        response.additional = [
+          .init(
+            name: "ns.dns.\(domain)", type: nameServer.count == 4 ? .a : .aaaa, timeToLive: timeToLive, data: .address(nameServer))
+        ]
+      }
+      return response
+    default: return found(question, [])
     }
   }
 
@@ -170,8 +195,9 @@ package struct DNSZone: Sendable {
       if question.type == DNSMessage.RecordType.srv.rawValue { return services(question, service, key, targets) { _ in true } }
       return found(question, addresses(question, targets.map(\.address)))
     case 1:
-      let hosts = targets.filter { $0.host == prefix[0] }
-      return service.clusterIPs.isEmpty && !hosts.isEmpty ? found(question, addresses(question, hosts.map(\.address))) : missing()
+      // An endpoint has its name whether or not the service has an address.
+      let hosts = endpointTargets(of: service, key).filter { $0.host == prefix[0] }
+      return hosts.isEmpty ? missing() : found(question, addresses(question, hosts.map(\.address)))
     case 2 where prefix[0].hasPrefix("_") && prefix[1].hasPrefix("_"):
       let (port, proto) = (prefix[0].dropFirst(), prefix[1].dropFirst())
       return services(question, service, key, targets) { $0.name == port && $0.proto == proto }
@@ -199,6 +225,10 @@ package struct DNSZone: Sendable {
         (IPAddress(address)?.bytes).map { Target(address: $0, host: "", ports: service.ports) }
       }
     }
+    return endpointTargets(of: service, key)
+  }
+
+  private func endpointTargets(of service: Service, _ key: ServiceName) -> [Target] {
     var seen: Set<[UInt8]> = []
     return (endpoints[key] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value).compactMap { endpoint in
       guard endpoint.isReady || service.publishesNotReady, let address = IPAddress(endpoint.address)?.bytes,

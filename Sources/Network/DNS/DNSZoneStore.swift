@@ -1,16 +1,18 @@
 import Synchronization
+import Wire
 
 /// The zone shared between the informers that change it and the event loops that answer from it.
 ///
-/// The lock is held for one look-up or one change (a microsecond or two); the loops never wait for anything longer.
+/// The lock is held for one look-up or one change (microseconds, and as many more as a headless service has endpoints); the
+/// loops never wait for anything longer.
 package final class DNSZoneStore: Sendable {
   private let zone: Mutex<DNSZone>
   private let isComplete: Atomic<Bool>
 
   /// - Parameter isComplete: false: until ``complete()`` is called, what the zone does not know is not denied but answered with SERVFAIL, so
   ///   that resolvers ask again instead of remembering that a service does not exist.
-  package init(domain: String, isComplete: Bool = true) {
-    zone = Mutex(DNSZone(domain: domain))
+  package init(domain: String, nameServer: IPAddress? = nil, isComplete: Bool = true) {
+    zone = Mutex(DNSZone(domain: domain, nameServer: nameServer))
     self.isComplete = Atomic(isComplete)
   }
 

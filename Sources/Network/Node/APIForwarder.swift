@@ -7,8 +7,11 @@ import Wire
 /// Accepts TCP on the `kubernetes` service's address and carries it to a server: TLS passes through untouched, so the server's
 /// certificate must carry the service's address and names.
 ///
-/// Servers are tried in turn, the one that answered last first. A connection that no server takes is closed.
+/// Servers are tried in turn, the one that answered last first. A connection that no server takes is closed, and so are those of one client,
+/// or of all, beyond a number: each costs the node's process two descriptors.
 package final class APIForwarder: Sendable {
+  private static let connections = (perClient: 256, total: 4096)
+
   package struct Server: Sendable, Hashable {
     package var host: String
     package var port: Int
@@ -27,12 +30,14 @@ package final class APIForwarder: Sendable {
     self.group = group
   }
 
+  /// - Parameter port: 0 for any that is free.
   /// - Throws: where the address cannot be bound.
   package static func start(
-    address: IPAddress, port: Int, servers: [Server], group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    address: IPAddress, port: Int = 0, servers: [Server], group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
     log: Logger = Logger(label: "gantry.api-forwarder")
   ) async throws -> APIForwarder {
     let preference = ServerPreference(servers)
+    let budget = ClientBudget(perClient: connections.perClient, total: connections.total)
     let listener = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -43,6 +48,9 @@ package final class APIForwarder: Sendable {
         client.eventLoop.makeCompletedFuture {
           // Not before the connection is active: a server that answers at once would meet a client that seems closed.
           let pipe = Pipe { pipe, client in
+            let address = client.remoteAddress
+            guard budget.take(address) else { return client.close(promise: nil) }
+            client.closeFuture.whenComplete { _ in budget.give(address) }
             connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference, log)
           }
           try client.pipeline.syncOperations.addHandler(pipe)

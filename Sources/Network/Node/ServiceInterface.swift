@@ -19,8 +19,23 @@ package struct ServiceInterface: Sendable {
     self.command = command
   }
 
+  package struct Failure: Error, CustomStringConvertible {
+    package var description: String
+  }
+
   /// Makes the interface, or makes an existing one right.
+  /// - Throws: ``Failure`` where another interface has one of the addresses.
   package func create() async throws {
+    for address in addresses {
+      let found = (try? await command.run("ip", "-j", "address", "show", "to", "\(address)")).flatMap { try? Value(json: $0) }
+      // Old programs print an empty object for every interface that was left out.
+      for other in (found?.array ?? []).compactMap({ $0["ifname"].string }) where other != name {
+        throw Failure(
+          description:
+            "\(address) is on the interface \(other) already; another Gantry of this machine, or another network, has the same "
+            + "addresses as this one's services: choose another range with --service-cidr")
+      }
+    }
     if (try? await command.run("ip", "link", "show", "dev", name)) == nil { try await add() }
     try await command.run("ip", "link", "set", "dev", name, "up")
     for address in addresses {

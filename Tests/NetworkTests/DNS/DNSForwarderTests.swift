@@ -1,30 +1,134 @@
 import Logging
+import NIOCore
 import NIOPosix
 import Network
+import Synchronization
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
-@Suite("DNS forwarding", .enabled(if: Command.find("busybox") != nil, "needs busybox"))
-struct DNSForwarderTests {
+/// Names of others: the server on real sockets, and upstreams that are made here.
+@Suite("DNS forwarding") struct DNSForwarderTests {
   /// The kernel refuses at once to send to the broadcast address, as it does where there is no route.
-  @Test("an upstream that cannot be reached is a quick refusal, not silence, every time")
+  @Test("an upstream that cannot be reached is a refusal, not silence, every time")
   func unreachable() async throws {
-    let server = try await DNSServer.start(
-      addresses: ["127.0.0.1"], port: 0, zone: DNSZoneStore(domain: "cluster.local"), upstreams: ["255.255.255.255"],
-      group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"))
-    let port = try #require(server.port)
-    for _ in 0..<3 {
-      let start = ContinuousClock.now
-      // The answer's third and fourth byte: a response, code 2 (SERVFAIL).
-      let query =
-        #"printf '\013\064\001\000\000\001\000\000\000\000\000\000\007example\003org\000\000\001\000\001' >&3; head -c 4 <&3 | od -An -tx1"#
-      let answer = try await Command().run("timeout", "5", "bash", "-c", "exec 3<>/dev/udp/127.0.0.1/\(port); \(query)")
-      #expect(answer.trimmed.hasPrefix("0b 34 8") && answer.trimmed.hasSuffix("2"), "\(answer)")
-      #expect(ContinuousClock.now - start < .seconds(4), "it waited for a server that cannot be reached")
+    try await DNSServerTests.withServer(upstreams: ["255.255.255.255"]) { server in
+      for _ in 0..<3 {
+        let answer = await DNSServerTests.ask(DNSServerTests.query("example.org", type: .a), port: try #require(server.port))
+        #expect(answer.prefix(2) == [0x12, 0x34] && answer[3] & 15 == DNSMessage.ResponseCode.serverFailure.rawValue, "\(answer)")
+      }
     }
-    await server.stop()
+  }
+
+  @Test("the upstream that answered last is asked first: one that is silent delays one query, not all")
+  func preference() async throws {
+    let (silent, answering) = (try await UDPUpstream(answers: false), try await UDPUpstream(answers: true))
+    try await DNSServerTests.withServer(upstreams: ["127.0.0.1", "127.0.0.1"], ports: [silent.port, answering.port]) { server in
+      for _ in 0..<4 {
+        let answer = await DNSServerTests.ask(DNSServerTests.query("example.org", type: .a), port: try #require(server.port))
+        #expect(answer.count > 12 && answer[3] & 15 == 0, "\(answer)")
+      }
+    }
+    #expect(silent.asked == 1 && answering.asked == 4)
+    for upstream in [silent, answering] { try await upstream.close() }
+  }
+
+  @Test("however much one client asks over TCP, few connections to upstreams are open; every query is answered")
+  func limits() async throws {
+    let upstream = try await TCPUpstream()
+    try await DNSServerTests.withServer(upstreams: ["127.0.0.1"], ports: [upstream.port]) { server in
+      let port = try #require(server.tcpPort)
+      let answers = try await withThrowingTaskGroup(of: [[UInt8]].self) { group in
+        for _ in 0..<4 {
+          group.addTask {
+            let client = try await TCPClient(port: port)
+            let queries = (0..<8).map { DNSServerTests.query("example.org", type: .a, id: UInt16($0)) }
+            let answers = try await client.ask(queries, answers: 8)
+            client.close()
+            return answers
+          }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+      }
+      #expect(answers.count == 32 && answers.allSatisfy { $0.count >= 12 && $0[3] & 15 == 2 })
+    }
+    #expect(upstream.most > 0 && upstream.most <= 16, "\(upstream.most)")
+    try await upstream.close()
+  }
+}
+
+/// An upstream over UDP that says "no such data" to everything, or nothing.
+private final class UDPUpstream: Sendable {
+  private let channel: any Channel
+  private let counter: Counter
+
+  var port: Int { channel.localAddress?.port ?? 0 }
+  var asked: Int { counter.value }
+
+  init(answers: Bool) async throws {
+    let counter = Counter()
+    self.counter = counter
+    channel = try await DatagramBootstrap(group: NIOSingletons.posixEventLoopGroup)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(Handler(counter, answers: answers))
+        }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+  }
+
+  func close() async throws { try await channel.close() }
+
+  private final class Handler: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+    private let counter: Counter
+    private let answers: Bool
+
+    init(_ counter: Counter, answers: Bool) {
+      self.counter = counter
+      self.answers = answers
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      var envelope = unwrapInboundIn(data)
+      counter.add(1)
+      guard answers else { return }
+      envelope.data.setInteger(UInt8(0x81), at: envelope.data.readerIndex + 2)
+      context.writeAndFlush(wrapOutboundOut(envelope), promise: nil)
+    }
+  }
+}
+
+/// An upstream over TCP that takes connections, counts how many are open at once, and says nothing.
+private final class TCPUpstream: Sendable {
+  private let channel: any Channel
+  private let counter: Counter
+
+  var port: Int { channel.localAddress?.port ?? 0 }
+  var most: Int { counter.most }
+
+  init() async throws {
+    let counter = Counter()
+    self.counter = counter
+    channel = try await ServerBootstrap(group: NIOSingletons.posixEventLoopGroup)
+      .childChannelInitializer { channel in
+        counter.add(1)
+        channel.closeFuture.whenComplete { _ in counter.add(-1) }
+        return channel.eventLoop.makeSucceededVoidFuture()
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+  }
+
+  func close() async throws { try await channel.close() }
+}
+
+private final class Counter: Sendable {
+  private let state = Mutex((value: 0, most: 0))
+  var value: Int { state.withLock { $0.value } }
+  var most: Int { state.withLock { $0.most } }
+  func add(_ count: Int) {
+    state.withLock {
+      $0.value += count
+      $0.most = max($0.most, $0.value)
+    }
   }
 }

@@ -41,13 +41,19 @@ import Network
     }
   }
 
-  static func withServer(upstreams: [String] = [], _ body: (DNSServer, Int) async throws -> Void) async throws {
+  /// - Parameter ports: of the upstreams, where they are not at 53.
+  static func withServer(
+    upstreams: [String] = [], ports: [Int] = [], zone: DNSZone = DNSZoneTests.zone(), _ body: (DNSServer) async throws -> Void
+  ) async throws {
     let store = DNSZoneStore(domain: "cluster.local")
-    store.update { $0 = DNSZoneTests.zone() }
+    store.update { $0 = zone }
+    let targets = try upstreams.enumerated().map {
+      try SocketAddress(ipAddress: $0.element, port: ports.isEmpty ? 53 : ports[$0.offset])
+    }
     let server = try await DNSServer.start(
-      addresses: ["127.0.0.1"], port: 0, zone: store, upstreams: upstreams, group: NIOSingletons.posixEventLoopGroup,
+      address: "127.0.0.1", zone: store, upstreams: targets, group: NIOSingletons.posixEventLoopGroup,
       logger: Logger(label: "test"))
-    do { try await body(server, try #require(server.port)) } catch {
+    do { try await body(server) } catch {
       await server.stop()
       throw error
     }
@@ -56,7 +62,8 @@ import Network
 
   @Test("UDP: an address, with the query's id and question")
   func overUDP() async throws {
-    try await Self.withServer { _, port in
+    try await Self.withServer { server in
+      let port = try #require(server.port)
       let answer = await Self.ask(Self.query("web.default.svc.cluster.local", type: .a, edns: 1232), port: port)
       #expect(answer.prefix(4) == [0x12, 0x34, 0x85, 0x80])
       #expect(Array(answer[4..<12]) == [0, 1, 0, 1, 0, 0, 0, 1], "one question, one answer, the OPT record")
@@ -66,19 +73,95 @@ import Network
 
   @Test("a name of nobody's, without upstreams, is a server failure and not silence")
   func noUpstream() async throws {
-    try await Self.withServer { _, port in
+    try await Self.withServer { server in
+      let port = try #require(server.port)
       let answer = await Self.ask(Self.query("example.org", type: .a), port: port)
       #expect(answer.count > 12)
       #expect(answer[3] & 15 == DNSMessage.ResponseCode.serverFailure.rawValue)
     }
   }
 
-  @Test("a truncated answer says so and leads to TCP; many endpoints fit there")
-  func truncation() throws {
+  /// A zone with a headless service `many` of two hundred endpoints.
+  static func large() -> DNSZone {
     var zone = DNSZone(domain: "cluster.local")
     zone.set(.init(namespace: "default", name: "many", clusterIPs: [], ports: []))
     let endpoints = (0..<200).map { DNSZone.Endpoint(address: "10.42.\($0 / 100).\($0 % 100 + 1)", isReady: true, ports: []) }
     zone.set(endpoints, ofService: "many", namespace: "default", slice: "s")
+    return zone
+  }
+
+  @Test(
+    "an answer that cannot be sent is lost alone: others are answered after it", .enabled(if: geteuid() == 0, "needs raw sockets"))
+  func undeliverable() async throws {
+    try await Self.withServer { server in
+      let port = try #require(server.port)
+      let query = Self.query("web.default.svc.cluster.local", type: .a)
+      // From port 0: the kernel refuses to answer there.
+      let raw = socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_UDP))
+      try #require(raw >= 0)
+      defer { close(raw) }
+      let length = UInt16(8 + query.count)
+      let datagram =
+        [0, 0, UInt8(port >> 8), UInt8(truncatingIfNeeded: port), UInt8(length >> 8), UInt8(truncatingIfNeeded: length), 0, 0]
+        + query
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      inet_pton(AF_INET, "127.0.0.1", &address.sin_addr)
+      for _ in 0..<3 {
+        let sent = withUnsafePointer(to: &address) {
+          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            sendto(raw, datagram, datagram.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+          }
+        }
+        try #require(sent == datagram.count)
+        #expect(await Self.ask(query, port: port).suffix(4) == [10, 96, 0, 20])
+      }
+    }
+  }
+
+  @Test("TCP: a few connections of a client are served, one more is closed; one that ends makes room")
+  func connections() async throws {
+    try await Self.withServer { server in
+      let port = try #require(server.tcpPort)
+      let query = Self.query("web.default.svc.cluster.local", type: .a)
+      var clients: [TCPClient] = []
+      for _ in 0..<32 {
+        clients.append(try await TCPClient(port: port))
+        #expect(try await clients.last?.ask([query], answers: 1).first?.suffix(4) == [10, 96, 0, 20])
+      }
+      let surplus = try await TCPClient(port: port)
+      #expect(try await surplus.ask([query], answers: 1) == [])
+      clients.removeLast().close()
+      // The server hears of the end when it hears of it.
+      var answers: [[UInt8]] = []
+      while answers.isEmpty {
+        let again = try await TCPClient(port: port)
+        answers = try await again.ask([query], answers: 1)
+        again.close()
+      }
+      for client in clients { client.close() }
+      surplus.close()
+    }
+  }
+
+  @Test("TCP: a client that asks and does not read is not read either, and gets every answer when it does")
+  func slowReader() async throws {
+    try await Self.withServer { server in
+      let client = try await TCPClient(port: try #require(server.tcpPort))
+      defer { client.close() }
+      let query = Self.query("web.default.svc.cluster.local", type: .a)
+      let framed = [0, UInt8(query.count)] + query
+      let most = 64 << 20
+      let sent = try await client.send(Array(repeatElement(framed, count: 1000).joined()), upTo: most)
+      #expect(sent < most, "the server took everything in")
+      let answers = try await client.read(sent / framed.count)
+      #expect(answers.count == sent / framed.count && answers.allSatisfy { $0.suffix(4) == [10, 96, 0, 20] })
+    }
+  }
+
+  @Test("a truncated answer says so and leads to TCP; many endpoints fit there")
+  func truncation() throws {
+    let zone = Self.large()
     let query = try DNSMessage(Self.query("many.default.svc.cluster.local", type: .a))
     let question = try #require(query.question)
     let response = try #require(zone.answer(question))
@@ -121,8 +204,79 @@ import Network
   @Test("the host's resolvers, without the address that leads back here")
   func resolvConf() {
     let text = "# comment\nsearch example.org\nnameserver 10.96.0.10\nnameserver\t9.9.9.9\noptions ndots:5\n"
-    #expect(DNSServer.resolvers(inResolvConf: text, excluding: ["10.96.0.10"]) == ["9.9.9.9"])
+    #expect(DNSServer.resolvers(inResolvConf: text, excluding: ["10.96.0.10"]).map(\.ipAddress) == ["9.9.9.9"])
   }
+}
+
+/// A DNS client over TCP, on a blocking socket as resolvers in containers have it.
+struct TCPClient: Sendable {
+  private let socket: Int32
+
+  init(port: Int) async throws {
+    socket = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
+      let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = UInt16(port).bigEndian
+      inet_pton(AF_INET, "127.0.0.1", &address.sin_addr)
+      let connected = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+      }
+      try #require(connected == 0)
+      return socket
+    }
+  }
+
+  /// Sends queries in one go, and reads so many answers, fewer where the server closes.
+  func ask(_ queries: [[UInt8]], answers: Int) async throws -> [[UInt8]] {
+    let bytes = queries.flatMap { [UInt8($0.count >> 8), UInt8(truncatingIfNeeded: $0.count)] + $0 }
+    _ = try await send(bytes, upTo: bytes.count)
+    return try await read(answers)
+  }
+
+  /// Repeats these bytes until so many are sent or the server has taken none for a second.
+  /// - Returns: how many were sent.
+  func send(_ bytes: [UInt8], upTo count: Int) async throws -> Int {
+    try await NIOSingletons.posixBlockingThreadPool.runIfActive {
+      var timeout = timeval(tv_sec: 1, tv_usec: 0)
+      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+      var sent = 0
+      while sent < count {
+        let start = sent % bytes.count
+        let written = bytes.withUnsafeBytes {
+          Glibc.send(socket, $0.baseAddress.map { $0 + start }, bytes.count - start, Int32(MSG_NOSIGNAL))
+        }
+        guard written > 0 else { break }
+        sent += written
+      }
+      return sent
+    }
+  }
+
+  func read(_ count: Int) async throws -> [[UInt8]] {
+    try await NIOSingletons.posixBlockingThreadPool.runIfActive {
+      var (buffer, answers, start) = ([UInt8](), [[UInt8]](), 0)
+      var chunk = [UInt8](repeating: 0, count: 65536)
+      while answers.count < count {
+        let received = recv(socket, &chunk, chunk.count, 0)
+        guard received > 0 else { break }
+        buffer += chunk[..<received]
+        while buffer.count - start >= 2 {
+          let length = Int(buffer[start]) << 8 | Int(buffer[start + 1])
+          guard buffer.count - start >= 2 + length else { break }
+          answers.append(Array(buffer[(start + 2)..<(start + 2 + length)]))
+          start += 2 + length
+        }
+        buffer.removeFirst(start)
+        start = 0
+      }
+      return answers
+    }
+  }
+
+  func close() { Glibc.close(socket) }
 }
 
 struct SplitMix: RandomNumberGenerator {

@@ -1,15 +1,17 @@
 import Testing
 
 import Network
+import Wire
 
 /// Names of a cluster, as "Kubernetes DNS-Based Service Discovery" has them.
 @Suite struct DNSZoneTests {
   static func zone() -> DNSZone {
-    var zone = DNSZone(domain: "cluster.local")
+    var zone = DNSZone(domain: "cluster.local", nameServer: IPAddress("10.96.0.10"))
     let http = DNSZone.Port(name: "http", proto: "tcp", port: 80)
     zone.set(.init(namespace: "default", name: "web", clusterIPs: ["10.96.0.20"], ports: [http]))
     zone.set(.init(namespace: "db", name: "pg", clusterIPs: [], ports: [.init(name: "pg", proto: "tcp", port: 5432)]))
     zone.set(.init(namespace: "default", name: "far", clusterIPs: [], ports: [], externalName: "example.org"))
+    zone.set([.init(address: "10.42.0.8", isReady: true, ports: [http])], ofService: "web", namespace: "default", slice: "web-1")
     let pg = DNSZone.Port(name: "pg", proto: "tcp", port: 5432)
     zone.set(
       [
@@ -70,6 +72,12 @@ import Network
       ("default.svc.cluster.local", .a, []),
       ("svc.cluster.local", .a, []),
       ("dns-version.cluster.local", .txt, ["1.1.0"]),
+      ("cluster.local", .soa, ["ns.dns.cluster.local"]),
+      ("cluster.local", .ns, ["ns.dns.cluster.local"]),
+      ("cluster.local", .a, []),
+      ("ns.dns.cluster.local", .a, ["10.96.0.10"]),
+      ("ns.dns.cluster.local", .aaaa, []),
+      ("10-42-0-8.web.default.svc.cluster.local", .a, ["10.42.0.8"]),
     ])
   func answers(name: String, type: DNSMessage.RecordType, expected: [String]) throws {
     let response = try #require(Self.ask(name, type))
