@@ -213,6 +213,21 @@ private final class CloseOnError: ChannelInboundHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
+/// How long a call may take, in what its protocol can say: eight digits.
+package enum GRPCDeadline {
+  /// Three years; what is longer is as good as for ever.
+  private static let longest: Int64 = 99_999_999_000
+
+  package static func milliseconds(_ limit: Duration) -> Int64 {
+    guard limit.components.seconds < longest / 1000 else { return longest }
+    return max(1, max(0, limit.components.seconds) * 1000 + limit.components.attoseconds / 1_000_000_000_000_000)
+  }
+
+  package static func header(_ milliseconds: Int64) -> String {
+    milliseconds < 100_000_000 ? "\(milliseconds)m" : "\(milliseconds / 1000)S"
+  }
+}
+
 /// One call on its HTTP/2 stream.
 private final class CallHandler: ChannelInboundHandler {
   typealias InboundIn = HTTP2Frame.FramePayload
@@ -248,8 +263,8 @@ private final class CallHandler: ChannelInboundHandler {
     ]
     for (name, value) in metadata { headers.add(name: name, value: value) }
     if let deadline {
-      let milliseconds = max(1, deadline.components.seconds * 1000 + deadline.components.attoseconds / 1_000_000_000_000_000)
-      headers.add(name: "grpc-timeout", value: milliseconds < 100_000_000 ? "\(milliseconds)m" : "\(milliseconds / 1000)S")
+      let milliseconds = GRPCDeadline.milliseconds(deadline)
+      headers.add(name: "grpc-timeout", value: GRPCDeadline.header(milliseconds))
       let onEnd = onEnd
       let path = path
       let channel = context.channel
@@ -261,7 +276,7 @@ private final class CallHandler: ChannelInboundHandler {
     context.write(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
     var buffer = context.channel.allocator.buffer(capacity: 5 + body.count)
     buffer.writeInteger(UInt8(0))
-    buffer.writeInteger(UInt32(body.count))
+    buffer.writeInteger(UInt32(clamping: body.count))
     buffer.writeBytes(body)
     context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(buffer), endStream: true))), promise: nil)
   }

@@ -53,6 +53,14 @@ struct ProtoTableTests {
     #expect(try ProtoTable.cri.decode([0x10, 80, 0x10, 0xbb, 3], as: "PortForwardRequest") == ["port": [80, 443]])
   }
 
+  @Test(
+    "how long a call may take, as its header can say it",
+    arguments: [
+      (Duration.seconds(1), "1000m"), (.milliseconds(5), "5m"), (.zero, "1m"), (.seconds(-5), "1m"), (.seconds(200_000), "200000S"),
+      (.seconds(Int64.max), "99999999S"), (.seconds(9_300_000_000_000_000), "99999999S"),
+    ])
+  func deadlines(limit: Duration, header: String) { #expect(GRPCDeadline.header(GRPCDeadline.milliseconds(limit)) == header) }
+
   @Test("a call to a socket that is not there fails as unavailable and names it")
   func unavailable() async {
     let client = CRIClient(GRPCClient(.unix("/nonexistent/containerd.sock")))
