@@ -3,21 +3,31 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
-/// One GET whose status is all that matters. A redirect is an answer and is not followed.
+/// One GET and the beginning of its answer. Follows no redirect by itself.
 enum HTTPProbe {
   struct TimedOut: Error {}
   struct Closed: Error, CustomStringConvertible {
     var description: String { "EOF" }
   }
 
-  static func get(host: String, port: Int, isTLS: Bool, path: String, headers: HTTPHeaders, timeout: Double) async throws -> Int {
+  struct Answer: Sendable {
+    var status: Int
+    /// Of a redirect; nil where it says none.
+    var location: String?
+    /// The beginning of what a redirect says; of other answers only the status matters.
+    var body: String
+  }
+
+  /// Bytes of a body that are kept.
+  private static let longestBody = 10_240
+
+  static func get(_ url: ProbeURL, headers: HTTPHeaders, timeout: TimeAmount) async throws -> Answer {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
-    let answer = loop.makePromise(of: Int.self)
-    let milliseconds = Int64(timeout * 1000)
-    let timer = loop.scheduleTask(in: .milliseconds(milliseconds)) { answer.fail(TimedOut()) }
+    let answer = loop.makePromise(of: Answer.self)
+    let timer = loop.scheduleTask(in: timeout) { answer.fail(TimedOut()) }
     // Upstream does not check the certificate of a probed container either.
     let context: NIOSSLContext? =
-      if isTLS {
+      if url.isTLS {
         try {
           var configuration = TLSConfiguration.makeClientConfiguration()
           configuration.certificateVerification = .none
@@ -26,7 +36,7 @@ enum HTTPProbe {
       } else {
         nil
       }
-    let connecting = ClientBootstrap(group: loop).connectTimeout(.milliseconds(milliseconds)).channelInitializer { channel in
+    let connecting = ClientBootstrap(group: loop).connectTimeout(timeout).channelInitializer { channel in
       channel.eventLoop.makeCompletedFuture {
         if let context {
           try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
@@ -34,10 +44,10 @@ enum HTTPProbe {
         try channel.pipeline.syncOperations.addHTTPClientHandlers()
         try channel.pipeline.syncOperations.addHandler(Reader(answer))
       }
-    }.connect(host: host, port: port)
+    }.connect(host: url.host, port: url.port)
     connecting.whenFailure { answer.fail($0) }
     connecting.whenSuccess { channel in
-      let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: headers)
+      let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: url.path, headers: headers)
       channel.write(HTTPClientRequestPart.head(head), promise: nil)
       channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
       answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
@@ -48,20 +58,38 @@ enum HTTPProbe {
 
   private final class Reader: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
-    let answer: EventLoopPromise<Int>
-    init(_ answer: EventLoopPromise<Int>) { self.answer = answer }
+    private let promise: EventLoopPromise<Answer>
+    /// A redirect, until its body has come.
+    private var answer: Answer?
+
+    init(_ promise: EventLoopPromise<Answer>) { self.promise = promise }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      if case .head(let head) = unwrapInboundIn(data), head.status.code >= 200 { answer.succeed(Int(head.status.code)) }
+      switch unwrapInboundIn(data) {
+      case .head(let head) where head.status.code >= 200:
+        let answer = Answer(status: Int(head.status.code), location: head.headers.first(name: "Location"), body: "")
+        if (300..<400).contains(answer.status) { self.answer = answer } else { promise.succeed(answer) }
+      case .head: break
+      case .body(let bytes):
+        guard let room = answer.map({ HTTPProbe.longestBody - $0.body.utf8.count }) else { return }
+        answer?.body += String(decoding: bytes.readableBytesView.prefix(room), as: UTF8.self)
+        if bytes.readableBytes >= room { finish() }
+      case .end: finish()
+      }
+    }
+
+    private func finish() {
+      if let answer { promise.succeed(answer) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-      answer.fail(Closed())
+      finish()
+      promise.fail(Closed())
       context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-      answer.fail(error)
+      promise.fail(error)
       context.close(promise: nil)
     }
   }
