@@ -2,7 +2,7 @@ import Client
 import RPC
 import Wire
 
-/// Streams into containers: logs, exec, attach, port-forward.
+/// Streams into containers: logs, exec, attach.
 extension Agent {
   package func connect(
     pod: ObjectKey, uid: String, subresource: String, query: [(name: String, value: String)]
@@ -15,16 +15,6 @@ extension Agent {
     func option(_ name: String) -> String? { query.last { $0.name == name }?.value }
     func flag(_ name: String) -> Bool { ["true", "1"].contains(option(name) ?? "") }
     let plan = await worker.plan
-    if subresource == "portforward" {
-      guard let sandbox = await worker.sandboxID else { throw APIError.badRequest("pod \(pod.name) is not running") }
-      let ports = query.filter { $0.name == "ports" || $0.name == "port" }.flatMap { $0.value.split(separator: ",") }.compactMap {
-        Int($0)
-      }
-      let pipe = FramePipe()
-      let forward = PortForward(cri: runtime.cri, sandboxID: sandbox, isHostNetwork: plan.isHostNetwork, ports: ports)
-      Task { await forward.run(pipe) }
-      return pipe
-    }
     let main = plan.containers.filter { !$0.isInit }
     let annotated = plan.object["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].string
     let name = option("container").flatMap { $0.isEmpty ? nil : $0 } ?? annotated ?? main.first?.name ?? ""
@@ -96,7 +86,7 @@ extension Agent {
     options.timestamps = flag("timestamps")
     options.stream = option("stream").flatMap { $0 == "All" ? nil : $0 }
     if let seconds = option("sinceSeconds").flatMap({ Int64($0) }) {
-      options.sinceNanoseconds = Moment.now().nanoseconds - seconds * 1_000_000_000
+      options.sinceNanoseconds = (Moment.now() + -Double(seconds)).nanoseconds
     } else if let time = option("sinceTime") {
       options.sinceNanoseconds = LogFile.nanoseconds(Array(time.utf8)[...])
     }

@@ -3,12 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -80,33 +77,6 @@ pid_t gantry_spawn_daemon(const char *program, char *const arguments[], char *co
   close(pipes[0]);
   close(pipes[1]);
   return daemon;
-}
-
-struct socket_request {
-  const char *path;
-  int family, type, result, error;
-};
-
-static void *make_socket(void *argument) {
-  struct socket_request *request = argument;
-  request->result = -1;
-  int ns = open(request->path, O_RDONLY | O_CLOEXEC);
-  if (ns < 0 || setns(ns, CLONE_NEWNET) < 0 ||
-      (request->result = socket(request->family, request->type | SOCK_CLOEXEC, 0)) < 0)
-    request->error = errno;
-  if (ns >= 0) close(ns);
-  return NULL;
-}
-
-int gantry_socket_in(const char *namespace_path, int family, int type) {
-  // A thread of its own enters the namespace and ends there: no other thread ever leaves the host's.
-  struct socket_request request = {.path = namespace_path, .family = family, .type = type, .result = -1};
-  pthread_t thread;
-  int error = pthread_create(&thread, NULL, make_socket, &request);
-  if (error == 0) pthread_join(thread, NULL);
-  else request.error = error;
-  errno = request.error;
-  return request.result;
 }
 
 int gantry_mkfifo(const char *path, unsigned mode) { return mkfifo(path, mode); }

@@ -47,17 +47,13 @@ struct ExecSession: Sendable {
         paths[name] = "\(folder)/\(name)"
       }
       // Read ends open first and read-write, so that no open waits for the shim and no end is seen before it came.
-      let output = try Self.openPipe(paths["out"])
-      let errors = try Self.openPipe(paths["err"])
+      var readers: [FifoReader] = []
+      defer { for reader in readers { reader.cancel() } }
+      if let file = try Self.openPipe(paths["out"]) { readers.append(FifoReader(file: file, channel: 1, pipe: pipe)) }
+      if let file = try Self.openPipe(paths["err"]) { readers.append(FifoReader(file: file, channel: 2, pipe: pipe)) }
       let input = try Self.openPipe(paths["in"])
       var feeding = false
       defer { if !feeding, let input { close(input) } }
-      let readers = [(UInt8(1), output), (UInt8(2), errors)].compactMap { channel, file in
-        file.map { FifoReader(file: $0, channel: channel, pipe: pipe) }
-      }
-      defer {
-        for reader in readers { reader.cancel() }
-      }
       var any = ProtoWriter()
       any.string(1, "types.containerd.io/opencontainers/runtime-spec/1/Process")
       any.data(2, process.jsonBytes)
@@ -215,11 +211,15 @@ private func waitForRoom(_ file: Int32) async {
 }
 
 /// Reads a named pipe into frames, no faster than they are taken.
-final class FifoReader: Sendable {
+package final class FifoReader: Sendable {
+  /// What the pipes between a process and its reader hold at most.
+  package static let rest = 4 << 20
+
   private struct State {
     var isStarted = false
-    /// The process has ended: what little is left in its pipes is read at once, or the shim drops it.
+    /// The process has ended: what is left in its pipes is read at once, or the shim drops it. What it left running may write on for ever.
     var isEnding = false
+    var rest = FifoReader.rest
     var isWaiting = false
   }
 
@@ -231,7 +231,8 @@ final class FifoReader: Sendable {
   private let queue = DispatchQueue(label: "gantry.agent.exec")
   private let state = Mutex(State())
 
-  init(file: Int32, channel: UInt8, pipe: FramePipe) {
+  /// - Parameter file: of a pipe, nonblocking; it is the reader's from now on.
+  package init(file: Int32, channel: UInt8, pipe: FramePipe) {
     self.file = file
     self.channel = channel
     self.pipe = pipe
@@ -240,7 +241,7 @@ final class FifoReader: Sendable {
     source.setCancelHandler { close(file) }
   }
 
-  func start() {
+  package func start() {
     let isFirst = state.withLock { state in
       defer { state.isStarted = true }
       return !state.isStarted
@@ -248,14 +249,14 @@ final class FifoReader: Sendable {
     if isFirst { source.resume() }
   }
 
-  /// The process has ended: from now on everything is taken.
-  func end() {
+  /// The process has ended: what it has left is taken, whether there is room or not.
+  package func end() {
     state.withLock { $0.isEnding = true }
     proceed()
   }
 
   /// The shim has written everything.
-  func drainToEnd() async {
+  package func drainToEnd() async {
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
       queue.async { [self] in
         drain()
@@ -264,7 +265,7 @@ final class FifoReader: Sendable {
     }
   }
 
-  func cancel() {
+  package func cancel() {
     start()
     proceed()
     source.cancel()
@@ -280,20 +281,22 @@ final class FifoReader: Sendable {
 
   private func drain() {
     var buffer = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      let count = read(file, &buffer, buffer.count)
-      guard count > 0 else { return }
-      pipe.write(channel, Array(buffer[..<count]))
+    // In turns: whoever writes faster than this reads must not keep the reader from being ended.
+    for _ in 0..<FifoReader.rest / buffer.count {
       let waits = state.withLock { state in
-        guard !state.isEnding, !state.isWaiting, !pipe.hasRoom else { return false }
+        guard !pipe.hasRoom, !state.isEnding || state.rest <= 0 else { return false }
+        if !state.isWaiting { source.suspend() }
         state.isWaiting = true
-        source.suspend()
         return true
       }
       if waits {
         pipe.whenRoom { [weak self] in self?.proceed() }
         return
       }
+      let count = read(file, &buffer, buffer.count)
+      guard count > 0 else { return }
+      pipe.write(channel, Array(buffer[..<count]))
+      state.withLock { if $0.isEnding { $0.rest -= count } }
     }
   }
 }

@@ -37,20 +37,29 @@ package enum LogFile {
     return Entry(time: parts[0], isError: isError, isPartial: parts[2].first == UInt8(ascii: "P"), text: parts[3])
   }
 
-  static func nanoseconds(_ time: ArraySlice<UInt8>) -> Int64? {
+  /// - Parameter time: RFC 3339. What lies beyond what nanoseconds can count is the end of it.
+  package static func nanoseconds(_ time: ArraySlice<UInt8>) -> Int64? {
     let text = String(decoding: time, as: UTF8.self)
     guard let seconds = Timestamp(text)?.seconds else { return nil }
     var fraction: Int64 = 0
     if let dot = text.firstIndex(of: ".") {
-      let digits = text[text.index(after: dot)...].prefix { $0.isNumber }.prefix(9)
+      let digits = text[text.index(after: dot)...].prefix { $0.isASCII && $0.isNumber }.prefix(9)
       fraction = (Int64(digits) ?? 0) * (0..<(9 - digits.count)).reduce(1) { n, _ in n * 10 }
     }
-    return seconds * 1_000_000_000 + fraction
+    let moment = Moment(seconds: seconds).nanoseconds
+    return seconds < 0 ? moment : NodeAdmission.sum(moment, fraction)
   }
 
   /// The last lines as text, for a termination message.
-  static func tail(_ path: String, lines: Int, bytes: Int) -> String {
-    guard let content = Files.read(path) else { return "" }
+  package static func tail(_ path: String, lines: Int, bytes: Int) -> String {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    let size = Int(lseek(file, 0, SEEK_END))
+    // A line's time and stream take less than 64 bytes; what is longer than all that is wanted need not be read.
+    let start = max(offset(ofLast: lines, in: file, size: size), size - bytes - lines * 64 - 65_536)
+    lseek(file, off_t(start), SEEK_SET)
+    guard let content = Files.read(file, limit: 1 << 20) else { return "" }
     let entries = content.split(separator: UInt8(ascii: "\n")).suffix(lines).compactMap { parse($0) }
     let text = entries.flatMap { Array($0.text) + ($0.isPartial ? [] : [UInt8(ascii: "\n")]) }
     return String(decoding: text.suffix(bytes), as: UTF8.self)

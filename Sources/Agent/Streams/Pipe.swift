@@ -12,6 +12,8 @@ package final class FramePipe: ByteStream {
   let input = FrameQueue()
   private let onClose = Mutex<(closed: Bool, actions: [@Sendable () -> Void])>((false, []))
 
+  package init() {}
+
   package var frames: AsyncThrowingStream<StreamFrame, any Error> {
     AsyncThrowingStream(unfolding: { [self] in
       try await withTaskCancellationHandler {

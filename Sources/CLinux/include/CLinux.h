@@ -7,6 +7,7 @@
 
 /// openat2(2). `resolve`: GANTRY_RESOLVE_*.
 int gantry_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+#define GANTRY_RESOLVE_NO_XDEV 0x01
 #define GANTRY_RESOLVE_BENEATH 0x08
 #define GANTRY_RESOLVE_IN_ROOT 0x10
 #define GANTRY_O_PATH 010000000
@@ -23,9 +24,6 @@ int gantry_watch_path(const char *path);
 
 /// Starts a program in a session of its own, its output appended to `log`, all other descriptors closed. Returns its pid.
 pid_t gantry_spawn_daemon(const char *program, char *const arguments[], char *const environment[], const char *log);
-
-/// A TCP socket made inside another network namespace (`namespace_path`, such as /proc/PID/ns/net).
-int gantry_socket_in(const char *namespace_path, int family, int type);
 
 /// mkfifo that a caller in Swift can reach whatever its headers say.
 int gantry_mkfifo(const char *path, unsigned mode);
