@@ -1,11 +1,17 @@
 import CLinux
+import NIOPosix
 
 #if canImport(Glibc)
   import Glibc
 #endif
 
 /// The few things that the agent does with files. Paths come from the agent itself, never from a container.
-enum Files {
+package enum Files {
+  /// Runs on a thread that may block: neither tasks nor event loops wait for a disk.
+  static func offThread<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
+    (try? await NIOThreadPool.singleton.runIfActive(body)) ?? body()
+  }
+
   static func failure(_ what: String, _ path: String) -> AgentFailure {
     AgentFailure("\(what) \(path): \(String(cString: strerror(errno)))")
   }
@@ -88,16 +94,56 @@ enum Files {
     return names.sorted()
   }
 
-  /// Takes a tree away; follows no link and leaves what is mounted.
-  static func remove(_ path: String) {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return }
-    if status.st_mode & S_IFMT == S_IFDIR {
-      for name in entries(path) { remove("\(path)/\(name)") }
-      rmdir(path)
-    } else {
-      unlink(path)
+  /// Takes a tree away, however deep it is and whatever its names are; follows no link and leaves what is mounted.
+  ///
+  /// Two directories are open at a time: what lies deeper is moved up first.
+  package static func remove(_ path: String) {
+    if unlink(path) == 0 { return }
+    guard let top = openDirectory(AT_FDCWD, path, resolve: 0) else { return }
+    var moved: UInt64 = 0
+    while clear(top, top: top, &moved) {}
+    closedir(top)
+    rmdir(path)
+  }
+
+  private static func openDirectory(_ directory: Int32, _ name: UnsafePointer<CChar>, resolve: Int32) -> OpaquePointer? {
+    let flags = UInt64(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    let file = gantry_openat2(directory, name, flags, 0, UInt64(resolve))
+    guard file >= 0 else { return nil }
+    guard let stream = fdopendir(file) else {
+      close(file)
+      return nil
     }
+    return stream
+  }
+
+  /// One pass through a directory: files go; directories are emptied into `top` and go, or are moved there.
+  /// - Returns: whether anything has changed, and so whether another pass may do more.
+  private static func clear(_ stream: OpaquePointer, top: OpaquePointer, _ moved: inout UInt64) -> Bool {
+    let directory = dirfd(stream)
+    var hasChanged = false
+    rewinddir(stream)
+    while let entry = readdir(stream) {
+      withUnsafePointer(to: &entry.pointee.d_name) { field in
+        // As bytes: a name need not be text.
+        field.withMemoryRebound(to: CChar.self, capacity: 256) { name in
+          if strcmp(name, ".") == 0 || strcmp(name, "..") == 0 { return }
+          if unlinkat(directory, name, 0) == 0 || unlinkat(directory, name, AT_REMOVEDIR) == 0 { return hasChanged = true }
+          guard errno == ENOTEMPTY || errno == EEXIST else { return }
+          if stream != top {
+            moved += 1
+            if renameat(directory, name, dirfd(top), "..gantry-\(moved)") == 0 { hasChanged = true }
+            return
+          }
+          let isMine = GANTRY_RESOLVE_BENEATH | GANTRY_RESOLVE_NO_XDEV
+          guard let child = openDirectory(directory, name, resolve: isMine) else { return }
+          while clear(child, top: top, &moved) { hasChanged = true }
+          closedir(child)
+          if unlinkat(directory, name, AT_REMOVEDIR) == 0 { hasChanged = true }
+        }
+      }
+    }
+    return hasChanged
   }
 
   /// Everything that is mounted at or beneath a directory, deepest first.

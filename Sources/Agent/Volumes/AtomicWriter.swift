@@ -10,6 +10,8 @@ enum AtomicWriter {
     var path: String
     var bytes: [UInt8]
     var mode: mode_t
+    /// nil: root.
+    var owner: uid_t?
   }
 
   /// - Returns: false where everything was so already.
@@ -28,6 +30,7 @@ enum AtomicWriter {
       let path = "\(target)/\(file.path)"
       if let slash = path.lastIndex(of: "/") { try Files.makeDirectory(String(path[..<slash]), mode: 0o755) }
       try Files.write(file.bytes, to: path, mode: file.mode)
+      if let owner = file.owner { chown(path, owner, gid_t.max) }
       if let group {
         chown(path, uid_t.max, group)
         chmod(path, file.mode | 0o440)

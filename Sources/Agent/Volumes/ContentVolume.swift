@@ -90,9 +90,6 @@ extension Volumes {
     let seconds = max(600, source["expirationSeconds"].int ?? 3600)
     let audience = source["audience"].string ?? ""
     let account = plan.object["spec"]["serviceAccountName"].string ?? "default"
-    let user = plan.object["spec"]["securityContext"]["runAsUser"].int
-    // Readable by the container's user as upstream has it: 0600 with an owner is not possible for all containers at once.
-    let tokenMode: mode_t = group != nil ? 0o640 : user != nil ? 0o644 : mode
     let bytes = try await TokenCache.shared.token(
       TokenCache.Key(pod: plan.uid, account: account, audience: audience, seconds: seconds), now: Moment.now()
     ) { () async throws(AgentFailure) in
@@ -112,7 +109,19 @@ extension Volumes {
         throw AgentFailure("failed to fetch token: \(error.message)")
       }
     }
-    return .init(path: path, bytes: Array(bytes.utf8), mode: tokenMode)
+    let owner = plan.commonUser.flatMap { uid_t(exactly: $0) }
+    // A group adds its own right to read.
+    return .init(path: path, bytes: Array(bytes.utf8), mode: owner != nil || group != nil ? 0o600 : mode, owner: owner)
+  }
+}
+
+extension PodPlan {
+  /// The user that all of a pod's containers are to run as; nil where they differ or one does not say.
+  package var commonUser: Int64? {
+    let context = object["spec"]["securityContext"]
+    let users = containers.map { $0.spec["securityContext"]["runAsUser"].int ?? context["runAsUser"].int }
+    guard let first = users.first, users.allSatisfy({ $0 == first }) else { return nil }
+    return first
   }
 }
 

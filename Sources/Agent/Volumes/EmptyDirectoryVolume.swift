@@ -5,6 +5,14 @@ import Wire
   import Glibc
 #endif
 
+extension PodPlan {
+  /// Bytes of an emptyDir in memory: no more than its limit, than the pod may use, and than pods may use on this node.
+  package func memoryVolumeSize(_ source: Value, allocatable: [String: Int64]) -> Int64 {
+    [source["sizeLimit"].quantity?.value, memoryLimit, allocatable["memory"].map { $0 / 1000 }].compactMap(\.self).filter { $0 > 0 }
+      .min() ?? 1 << 30
+  }
+}
+
 extension Volumes {
   /// On the node's disk, or in memory with a size.
   func prepareEmptyDirectory(_ source: Value, _ name: String) throws(AgentFailure) -> String {
@@ -12,8 +20,8 @@ extension Volumes {
     let isNew = !Files.exists(path)
     try Files.makeDirectory(path, mode: 0o777)
     if source["medium"].string == "Memory", !Files.mounts(beneath: path).contains(path) {
-      let size = source["sizeLimit"].quantity.map { ",size=\($0.value)" } ?? ""
-      guard gantry_mount("tmpfs", path, "tmpfs", UInt(GANTRY_MS_NOSUID | GANTRY_MS_NODEV), "mode=0777\(size)") == 0 else {
+      let size = plan.memoryVolumeSize(source, allocatable: allocatable)
+      guard gantry_mount("tmpfs", path, "tmpfs", UInt(GANTRY_MS_NOSUID | GANTRY_MS_NODEV), "mode=0777,size=\(size)") == 0 else {
         throw Files.failure("cannot mount tmpfs on", path)
       }
     }

@@ -111,9 +111,11 @@ struct Volumes: Sendable {
   }
 
   /// Takes all mounts and files of a pod away.
-  static func tearDown(_ podDirectory: String) {
-    Files.unmountAll(beneath: podDirectory)
-    guard Files.mounts(beneath: podDirectory).isEmpty else { return }
-    Files.remove(podDirectory)
+  static func tearDown(_ podDirectory: String) async {
+    await Files.offThread {
+      Files.unmountAll(beneath: podDirectory)
+      guard Files.mounts(beneath: podDirectory).isEmpty else { return }
+      Files.remove(podDirectory)
+    }
   }
 }
