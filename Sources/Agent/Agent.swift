@@ -26,7 +26,8 @@ package actor Agent: NodeEndpoint {
   /// Why there is no container runtime; nil: there is one.
   private var runtimeFailure: String?
   private var lastNodeStatus: Value = .null
-  private var lastNodeWrite = Moment(nanoseconds: 0)
+  private var lastNodeWrite: Moment?
+  private var lastNodeRevision: Int64 = 0
   var followers: [String: [LogReader]] = [:]
   private var isSynced = false
 
@@ -89,6 +90,11 @@ package actor Agent: NodeEndpoint {
     await writeNodeStatus(force: true)
     let reporter = reporter
     tasks.append(Task { await reporter.renewLease() })
+    tasks.append(
+      Task { [weak self, client, configuration] in
+        let feed = ObjectFeed(client: client, resource: .nodes, fieldSelector: "metadata.name=\(configuration.nodeName)")
+        await feed.run { [weak self] changes in await self?.takeNode(changes) }
+      })
     tasks.append(Task { [weak self] in await self?.followRuntime() })
     tasks.append(
       Task { [weak self, client, configuration] in
@@ -97,12 +103,15 @@ package actor Agent: NodeEndpoint {
       })
     tasks.append(
       Task { [weak self] in
+        // As often as the kubelet: images every five minutes, all else every ten seconds.
+        var round = 0
         while !Task.isCancelled {
-          try? await Task.sleep(for: .seconds(60))
+          try? await Task.sleep(for: .seconds(10))
           guard !Task.isCancelled, let self else { return }
           await self.writeNodeStatus(force: false)
           await self.rotateLogs()
-          await self.collectImages()
+          round += 1
+          if round % 30 == 0 { await self.collectImages() }
         }
       })
     tasks.append(
@@ -126,9 +135,7 @@ package actor Agent: NodeEndpoint {
   /// Ends all pods of this node and its own containerd, and takes away what they had on this machine.
   package func stopEverything() async {
     await stop()
-    await runtime.stopEverything()
-    for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    Cgroups.removeAll(configuration)
+    await Self.takeAway(runtime, configuration)
   }
 
   /// The same for an agent that does not run any more, from its configuration alone.
@@ -136,11 +143,14 @@ package actor Agent: NodeEndpoint {
   package static func teardown(
     _ configuration: AgentConfiguration, purge: Bool = false, log: Logger = Logger(label: "gantry.agent")
   ) async {
-    let runtime = ManagedContainerd(configuration, log: log)
+    await takeAway(ManagedContainerd(configuration, log: log), configuration)
+    if purge { await Files.offThread { PodLogs.removeAll(keeping: [], configuration) } }
+  }
+
+  private static func takeAway(_ runtime: ManagedContainerd, _ configuration: AgentConfiguration) async {
     await runtime.stopEverything()
-    for uid in Files.entries(configuration.podDirectory) { Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
-    Cgroups.removeAll(configuration)
-    if purge { PodLogs.removeAll(keeping: [], configuration) }
+    for uid in Files.entries(configuration.podDirectory) { await Volumes.tearDown("\(configuration.podDirectory)/\(uid)") }
+    await Files.offThread { Cgroups.removeAll(configuration) }
   }
 
   /// Where the container runtime looks for networks; nil: it does not say.
@@ -155,17 +165,37 @@ package actor Agent: NodeEndpoint {
     let now = Moment.now()
     let status = await reporter.status(previous: lastNodeStatus, notReady: runtimeFailure, now: now)
     let changed = NodeReporter.fingerprint(status) != NodeReporter.fingerprint(lastNodeStatus)
-    guard force || changed || now - lastNodeWrite >= 300 else { return }
+    let isStart = lastNodeWrite == nil
+    // Either way round: a clock that was set back makes nobody wait.
+    let isDue = lastNodeWrite.map { abs(now - $0) >= 300 } ?? true
+    guard force || changed || isDue else { return }
     do throws(APIError) {
       let written = try await client.patch(
         .nodes, ObjectKey(name: configuration.nodeName), subresource: "status", Patch(.merge, ["status": status]),
         WriteOptions(fieldManager: "kubelet"))
-      _ = written
+      lastNodeRevision = max(lastNodeRevision, written.revision)
+      // As the kubelet names its node: by a uid that is the name.
+      let about = ObjectReference(kind: "Node", name: configuration.nodeName, uid: configuration.nodeName)
+      let news = NodeReporter.news(from: lastNodeStatus, to: status, node: configuration.nodeName, isStart: isStart)
+      Task { [events = node.events] in
+        for told in news { await events.record(about, told.isWarning ? .warning : .normal, reason: told.reason, told.message) }
+      }
       lastNodeStatus = status
       lastNodeWrite = now
     } catch {
       if error.reason == .notFound { try? await reporter.register() }
       log.warning("node status not written", metadata: ["error": "\(error.message)"])
+    }
+  }
+
+  /// Whoever says otherwise of this node than it says itself is contradicted: the node controller after a silence of the node.
+  private func takeNode(_ changes: [ObjectFeed.Change]) async {
+    for change in changes {
+      guard case .set(let object) = change, object.revision > lastNodeRevision else { continue }
+      let shown = object.withView { $0["status"].value }
+      guard !NodeReporter.agrees(shown, with: lastNodeStatus) else { continue }
+      lastNodeStatus = shown
+      await writeNodeStatus(force: true)
     }
   }
 
@@ -200,9 +230,9 @@ package actor Agent: NodeEndpoint {
     // From here on it hears of exits: what ends while the runtime is asked is not missed.
     let worker = PodWorker(object, node: node) { [weak self] worker in await self?.forget(worker) }
     pods[uid] = worker
-    let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
-    let sandboxes = (try? await runtime.cri.call("ListPodSandbox", filter))?["items"].array ?? []
-    let containers = (try? await runtime.cri.call("ListContainers", filter))?["containers"].array ?? []
+    let sandboxes = await runtime.cri.answer("ListPodSandbox", CRIClient.ofPod(uid), log: log)?["items"].array ?? []
+    let containers = await runtime.cri.answer("ListContainers", CRIClient.ofPod(uid), log: log)?["containers"].array ?? []
+    if Task.isCancelled { return }
     let newest = sandboxes.max { ($0["created_at"].int ?? 0) < ($1["created_at"].int ?? 0) }
     var latest: [String: Value] = [:]
     for container in containers.sorted(by: { ($0["created_at"].int ?? 0) < ($1["created_at"].int ?? 0) }) {
@@ -225,7 +255,7 @@ package actor Agent: NodeEndpoint {
       if await worker.isComplete { continue }
       let other = await worker.plan
       count += 1
-      for (name, amount) in NodeAdmission.requests(other) { used[name, default: 0] += amount }
+      for (name, amount) in NodeAdmission.requests(other) { used[name] = NodeAdmission.sum(used[name] ?? 0, amount) }
       ports.formUnion(NodeAdmission.hostPorts(other))
     }
     used["pods"] = count * 1000
@@ -234,16 +264,18 @@ package actor Agent: NodeEndpoint {
 
   /// What an earlier agent left and no pod of the API owns.
   private func removeOrphans() async {
-    let sandboxes = (try? await runtime.cri.call("ListPodSandbox"))?["items"].array ?? []
+    let sandboxes = await runtime.cri.answer("ListPodSandbox", log: log)?["items"].array ?? []
+    if Task.isCancelled { return }
     var orphans = Set(sandboxes.compactMap { $0["labels"]["io.kubernetes.pod.uid"].string })
     let directories = Files.entries(configuration.podDirectory)
     // In a containerd of somebody else, what has no directory here is not ours.
     if runtime.isOwn { orphans.formUnion(directories) } else { orphans.formIntersection(directories) }
     for uid in orphans where pods[uid] == nil {
       log.info("removing what no pod owns", metadata: ["uid": "\(uid)"])
-      await PodCleanup.run(uid: uid, key: nil, node: node, plan: nil)
+      // A sandbox that does not end keeps nobody else waiting.
+      tasks.append(Task { [node] in await PodCleanup.run(uid: uid, node: node, plan: nil) })
     }
-    PodLogs.removeAll(keeping: Set(pods.keys), configuration)
+    await Files.offThread { [uids = Set(pods.keys), configuration] in PodLogs.removeAll(keeping: uids, configuration) }
   }
 
   // MARK: What the runtime tells

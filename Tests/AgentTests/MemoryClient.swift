@@ -115,15 +115,27 @@ final class MemoryClient: Client {
     _ resource: GroupVersionResource, _ key: ObjectKey, subresource: String, query: [(name: String, value: String)]
   ) async throws(APIError) -> any ByteStream { throw APIError(.methodNotAllowed, "not in this test") }
 
-  /// Waits until an object looks as wanted; every write is a chance.
+  /// Waits until an object looks as wanted, looking at every write; nil where that does not come within the time.
   func wait(
-    _ resource: GroupVersionResource, _ key: ObjectKey, seconds: Double = 60, until condition: @Sendable (Value?) -> Bool
+    _ resource: GroupVersionResource, _ key: ObjectKey, limit: Duration = .seconds(180),
+    until condition: @escaping @Sendable (Value?) -> Bool
   ) async -> Value? {
-    let deadline = WallTime.now().seconds + Int64(seconds)
-    while WallTime.now().seconds < deadline {
+    // Before the first look: what is written after it is told.
+    let (writes, continuation) = AsyncStream<[WatchEvent]>.makeStream()
+    state.withLock { $0.watchers.append((resource, continuation)) }
+    let net = Task {
+      try? await Task.sleep(for: limit)
+      continuation.finish()
+    }
+    defer {
+      net.cancel()
+      continuation.finish()
+    }
+    let found = value(resource, key)
+    if condition(found) { return found ?? .emptyObject }
+    for await _ in writes {
       let found = value(resource, key)
       if condition(found) { return found ?? .emptyObject }
-      try? await Task.sleep(for: .milliseconds(20))
     }
     return nil
   }

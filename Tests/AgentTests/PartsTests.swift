@@ -42,10 +42,39 @@ struct PartsTests {
       ([["limits": ["cpu": "1m", "memory": "1Ki"]]], "podu", ("2", "1", "1000"), "1024"),
       ([["requests": ["cpu": "1000"]]], "burstable/podu", ("262144", "10000", nil), nil),
       ([.emptyObject], "besteffort/podu", ("2", "1", nil), nil),
+      // Init containers run alone, those that stay beside all others.
+      (
+        [["limits": ["cpu": "250m", "memory": "1Mi"]], ["init": ["cpu": "1", "memory": "64Mi"]]], "podu",
+        ("1024", "39", "100000"), "67108864"
+      ),
+      (
+        [["limits": ["cpu": "250m", "memory": "3Mi"]], ["sidecar": ["cpu": "250m", "memory": "1Mi"]]], "podu",
+        ("512", "20", "50000"), "4194304"
+      ),
+      (
+        [["limits": ["cpu": "250m", "memory": "1Mi"]], ["init": ["cpu": "250m"]]], "burstable/podu", ("256", "10", "25000"), nil
+      ),
+      (
+        [["limits": ["cpu": "9E", "memory": "9E"]], ["sidecar": ["cpu": "9E", "memory": "9E"]]], "podu",
+        ("262144", "10000", "109951162777600"), "\(Int64.max)"
+      ),
     ] as [([Value], String, (String, String, String?), String?)])
   func cgroups(resources: [Value], path: String, cpu: (shares: String, weight: String, quota: String?), memory: String?) {
-    let containers = resources.enumerated().map { i, resources -> Value in ["name": .string("c\(i)"), "resources": resources] }
-    let plan = PodPlan(["metadata": ["name": "p", "uid": "u"], "spec": ["containers": .array(containers)]])
+    var containers: [Value] = []
+    var inits: [Value] = []
+    for (i, resources) in resources.enumerated() {
+      let name = Value.string("c\(i)")
+      if resources["init"].object != nil {
+        inits.append(["name": name, "resources": ["limits": resources["init"]]])
+      } else if resources["sidecar"].object != nil {
+        inits.append(["name": name, "resources": ["limits": resources["sidecar"]], "restartPolicy": "Always"])
+      } else {
+        containers.append(["name": name, "resources": resources])
+      }
+    }
+    let plan = PodPlan([
+      "metadata": ["name": "p", "uid": "u"], "spec": ["containers": .array(containers), "initContainers": .array(inits)],
+    ])
     var configuration = AgentConfiguration(nodeName: "n", nodeAddress: "1.1.1.1", dataDirectory: "/d")
     configuration.cgroupRoot = "/kubepods"
     func setting(_ file: String, _ text: String?) -> [Cgroups.Setting] { text.map { [.init(file: file, text: $0)] } ?? [] }
@@ -60,6 +89,34 @@ struct PartsTests {
         == setting("kubepods/\(path)/cpu.weight", cpu.weight)
         + setting("kubepods/\(path)/cpu.max", cpu.quota.map { "\($0) 100000" }) + setting("kubepods/\(path)/memory.max", memory)
         + setting("kubepods/besteffort/cpu.weight", isBestEffort ? "1" : nil))
+  }
+
+  @Test(
+    "an emptyDir in memory is no larger than its limit, than its pod may use, than pods may use",
+    arguments: [
+      (nil, [], 4096), ("1Ki", [], 1024), ("8Ki", [], 4096), (nil, ["2Ki"], 2048), ("1Ki", ["2Ki"], 1024),
+      ("3Ki", ["1Ki", "1Ki"], 2048), (nil, ["1Ki", nil], 4096), ("0", [], 4096),
+    ] as [(String?, [String?], Int64)])
+  func memoryVolume(limit: String?, containers: [String?], expected: Int64) {
+    let list = containers.map { limit -> Value in
+      ["name": "c", "resources": limit.map { ["limits": ["memory": .string($0)]] } ?? [:]]
+    }
+    let plan = PodPlan(["spec": ["containers": .array(list.isEmpty ? [["name": "c"]] : list)]])
+    let source: Value = limit.map { ["medium": "Memory", "sizeLimit": .string($0)] } ?? ["medium": "Memory"]
+    #expect(plan.memoryVolumeSize(source, allocatable: ["memory": 4096 * 1000]) == expected)
+  }
+
+  @Test(
+    "whose a pod's token is: its containers' common user",
+    arguments: [
+      (nil, [nil, nil], nil), (1000, [nil, nil], 1000), (nil, [1000, nil], nil), (nil, [1000, 1000], 1000),
+      (1000, [nil, 1001], nil), (1000, [1001, 1001], 1001),
+    ] as [(Int64?, [Int64?], Int64?)])
+  func tokenOwner(pod: Int64?, containers: [Int64?], expected: Int64?) {
+    func context(_ user: Int64?) -> Value { user.map { ["runAsUser": .int($0)] } ?? .emptyObject }
+    let list = containers.map { user -> Value in ["name": "c", "securityContext": context(user)] }
+    let plan = PodPlan(["spec": ["securityContext": context(pod), "containers": .array(list)]])
+    #expect(plan.commonUser == expected)
   }
 
   @Test("a status that somebody overwrote is seen; what others added and how empty things are written is not")

@@ -194,6 +194,45 @@ extension OneCluster {
       }
     }
 
+    @Test(
+      "a token is its containers' user's alone, or its group's; memory is no larger than the pod's; what would harm others is refused"
+    )
+    func privacy() async throws {
+      try await Space.with("privacy") { space in
+        let show = "d=/var/run/secrets/kubernetes.io/serviceaccount; stat -L -c '%a %u %g' $d/token; cut -d. -f1 $d/token | wc -c; "
+        let memory = "df -k /m | tail -1 | awk '{print $2}'"
+        let limits = "resources: { limits: { memory: 64Mi } }\nvolumeMounts: [{ name: m, mountPath: /m }]"
+        let volume = "volumes: [{ name: m, emptyDir: { medium: Memory } }]"
+        let second = "- { name: second, image: \"\(Manifest.busybox)\", command: [\"true\"], securityContext: { runAsUser: 0 } }"
+        try await space.apply(
+          Manifest.pod("user", show + memory, container: limits, spec: "securityContext: { runAsUser: 1000 }\n\(volume)"),
+          Manifest.pod("group", show, spec: "securityContext: { runAsUser: 1000, fsGroup: 2000 }") + "\n"
+            + Manifest.indented(second, by: 2),
+          Manifest.pod("sysctl", "true", spec: "securityContext: { sysctls: [{ name: kernel.msgmax, value: \"65536\" }] }"),
+          Manifest.pod(
+            "safe", "cat /proc/sys/net/ipv4/tcp_fin_timeout",
+            spec: "securityContext: { sysctls: [{ name: net.ipv4.tcp_fin_timeout, value: \"17\" }] }"),
+          Manifest.pod("namespaces", "true", spec: "hostUsers: false"))
+        for (pod, log) in [("user", "600 1000 0\n[0-9]+\n65536\n"), ("safe", "17\n")] {
+          try await space.wait(pod, "status.phase", is: "Succeeded")
+          let text = try await space.kubectl("logs", pod)
+          #expect(try text.wholeMatch(of: Regex(log)) != nil, "\(pod): \(text)")
+        }
+        try await space.wait("group", "status.phase", is: "Succeeded")
+        let group = try await space.kubectl("logs", "group", "-c", "main")
+        #expect(group.hasPrefix("640 0 2000\n"), "\(group)")
+        try await space.wait("sysctl", "status.phase", is: "Failed")
+        let refused = try await space.pod("sysctl")["status"]
+        #expect(refused["reason"].string == "SysctlForbidden")
+        #expect(refused["message"].string == "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted")
+        let told = try space.kubectlRunning(
+          "get", "events", "-w", "--field-selector", "involvedObject.name=namespaces", "-o",
+          "jsonpath={.reason}: {.message}{\"\\n\"}")
+        defer { told.signal(SIGKILL) }
+        #expect(await told.waits { $0.contains("FailedCreatePodSandBox") && $0.contains("does not support user namespaces") })
+      }
+    }
+
     @Test("the pod's own token opens https://kubernetes.default.svc from inside: 200 connections in a row, none reset")
     func tokenWorks() async throws {
       try await Space.with("token") { space in

@@ -186,6 +186,62 @@ extension OneCluster {
       }
     }
 
+    @Test("a pod on its way out serves to its end where there is no other; less grace ends it sooner")
+    func servesToItsEnd() async throws {
+      try await Space.with("lone") { space in
+        let spec = "volumes: [{ name: d, emptyDir: {} }]"
+        let container = """
+          \(Self.mount)
+          readinessProbe: { httpGet: { path: /, port: 8080 }, periodSeconds: 1, timeoutSeconds: 60 }
+          ports: [{ name: http, containerPort: 8080 }]
+          """
+        let manifest = Manifest.pod(
+          "lone", "trap '' TERM; echo here > /d/index.html; exec httpd -f -p 8080 -h /d", restart: "Always",
+          labels: "{ app: lone }",
+          container: container, spec: spec
+        ).replacing("terminationGracePeriodSeconds: 1", with: "terminationGracePeriodSeconds: 900")
+        try await space.apply(
+          manifest,
+          """
+          apiVersion: v1
+          kind: Service
+          metadata: { name: lone }
+          spec: { selector: { app: lone }, ports: [{ port: 80, targetPort: http }] }
+          """)
+        try await space.ready("lone")
+        let endpoints = try space.kubectlRunning(
+          "get", "endpointslices", "-l", "kubernetes.io/service-name=lone", "-w", "-o",
+          "jsonpath=<{.endpoints[*].conditions.ready} {.endpoints[*].conditions.serving} {.endpoints[*].conditions.terminating}>")
+        defer { endpoints.signal(SIGKILL) }
+        #expect(await endpoints.waits { $0.contains("<true true false>") })
+        let address = try await space.kubectl("get", "service", "lone", "-o", "jsonpath={.spec.clusterIP}")
+        func answer() async throws -> String {
+          try await Command.run(space.cluster.inside(["curl", "-sS", "--max-time", "60", "http://\(address)/"])).output
+        }
+        #expect(try await answer() == "here\n")
+        try await space.kubectl("delete", "pod", "lone", "--wait=false")
+        #expect(await endpoints.waits { $0.contains("<false true true>") }, "\(endpoints.output)")
+        #expect(try await answer() == "here\n")
+        #expect(try await space.kubectl("get", "pod", "lone", "--no-headers").contains("1/1"))
+        try await space.kubectl("delete", "pod", "lone", "--grace-period=1", "--timeout=90s")
+        #expect(await endpoints.waits { $0.hasSuffix("<  >") }, "\(endpoints.output)")
+        #expect(!endpoints.output.contains("<false false"))
+      }
+    }
+
+    @Test("the node tells that it starts and how it is, as the kubelet does")
+    func nodeEvents() async throws {
+      let cluster = try #require(SharedCluster.current)
+      let events = try await cluster.kubectl(
+        "get", "events", "--namespace", "default", "--field-selector", "involvedObject.kind=Node", "-o",
+        "jsonpath={range .items[*]}{.source.component} {.reason}: {.message}{\"\\n\"}{end}")
+      let name = try await cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+      let reasons = ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"]
+      for line in ["kubelet Starting: Starting kubelet."] + reasons.map({ "kubelet \($0): Node \(name) status is now: \($0)" }) {
+        #expect(events.contains(line), "\(line) in \(events)")
+      }
+    }
+
     @Test("limits are the container's cgroup's, and a container that takes more memory is OOMKilled")
     func limits() async throws {
       try await Space.with("limits") { space in
@@ -257,6 +313,9 @@ extension OneCluster {
           #expect(try await space.kubectl("logs", "talker", "--limit-bytes=5", minor: minor) == "run 2")
           #expect(try await space.kubectl("logs", "talker", "--since=1h", "--tail=1", minor: minor) == "100\n")
           #expect(try await space.kubectl("logs", "talker", "--since-time=2100-01-01T00:00:00Z", minor: minor) == "")
+          // Times that no clock counts.
+          #expect(try await space.kubectl("logs", "talker", "--since-time=3000-01-01T00:00:00Z", minor: minor) == "")
+          #expect(try await space.kubectl("logs", "talker", "--since=2500000h", "--tail=1", minor: minor) == "100\n")
           let timed = try await space.kubectl("logs", "talker", "--timestamps", "--tail=1", minor: minor)
           #expect(timed.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z 100\n/) != nil, "\(timed)")
           let all = try await space.kubectl("logs", "talker", "--all-containers", "--prefix", "--tail=1", minor: minor)

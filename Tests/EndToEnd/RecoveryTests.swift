@@ -187,11 +187,22 @@ import Wire
         return try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
       }
       let first = try runtime()
+      // One that is ending meanwhile: the runtime that was told is gone.
+      try await cluster.apply(
+        Manifest.pod("ending", "trap '' TERM; while true; do sleep 1; done").replacing(
+          "terminationGracePeriodSeconds: 1", with: "terminationGracePeriodSeconds: 10"))
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/ending", "--timeout=60s")
+      let told = try cluster.kubectlRunning(
+        "get", "events", "-w", "--field-selector", "involvedObject.name=ending", "-o", "jsonpath=<{.reason}>")
+      try await cluster.kubectl("delete", "pod", "ending", "--wait=false")
+      #expect(await told.waits { $0.contains("<Killing>") })
+      told.signal(SIGKILL)
       kill(first, SIGKILL)
       try await eventually("containerd is started again") { try runtime() != first }
       try await cluster.apply(Manifest.pod("after", "true"))
       try await cluster.kubectl("wait", "pod/after", "--for=jsonpath={.status.phase}=Succeeded", Patience.kubectl)
       try await cluster.kubectl("delete", "pod", "after")
+      try await cluster.kubectl("wait", "--for=delete", "pod/ending", "--timeout=90s")
       #expect(try await cluster.kubectl("get", "pods", "-o", Self.containers) == before)
       try await cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", Patience.kubectl)
 
@@ -242,6 +253,13 @@ import Wire
       try await Command.run(cluster.inside([Cluster.gantry, "down", "--data-dir", cluster.dataDirectory]))
       #expect(try await Command.run(cluster.inside(["nft", "list", "ruleset"])).output == "")
       #expect(try await Command.run(cluster.inside(["ip", "-o", "link"])).output.split(separator: "\n").count == 1)
+      // Its pods come back, and their restarts go on where they were.
+      try await cluster.start()
+      let count = "jsonpath={.status.containerStatuses[0].restartCount}"
+      try await cluster.kubectl("wait", "pod/port", "--for=\(count)=1", "--timeout=90s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", "--timeout=60s")
+      let last = "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}"
+      #expect(try await cluster.kubectl("get", "pod", "port", "-o", last) == "ContainerStatusUnknown")
       return cluster.dataDirectory
     }
     #expect(!(try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)).contains(directory))

@@ -1,9 +1,9 @@
 import Wire
 
-/// Whether a pod that was bound to this node can run here: resources and host ports. Pure.
-enum NodeAdmission {
+/// Whether a pod that was bound to this node can run here: resources, host ports, what it sets of the kernel. Pure.
+package enum NodeAdmission {
   /// Thousandths by resource, as the scheduler counts them: the larger of all containers together and any init container.
-  static func requests(_ plan: PodPlan) -> [String: Int64] {
+  package static func requests(_ plan: PodPlan) -> [String: Int64] {
     var sum: [String: Quantity] = [:]
     var sidecars: [String: Quantity] = [:]
     var largest: [String: Quantity] = [:]
@@ -27,6 +27,12 @@ enum NodeAdmission {
     return total.mapValues(\.milliValue)
   }
 
+  /// As much as can be counted, where the sum is more.
+  package static func sum(_ a: Int64, _ b: Int64) -> Int64 {
+    let (sum, overflow) = a.addingReportingOverflow(b)
+    return overflow ? (b < 0 ? .min : .max) : sum
+  }
+
   static func hostPorts(_ plan: PodPlan) -> Set<String> {
     var ports: Set<String> = []
     for container in plan.containers where !container.isInit || container.isSidecar {
@@ -38,7 +44,32 @@ enum NodeAdmission {
     return ports
   }
 
-  static func refusal(
+  /// What a pod may set of the kernel without harm to others: it counts in its own namespaces only.
+  /// - Source: Kubernetes "Using sysctls in a Kubernetes Cluster", the safe set.
+  private static let safeSysctls: Set<String> = [
+    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+  ]
+
+  /// Why a pod may not set what it sets of the kernel; nil where it may.
+  private static func forbiddenSysctl(_ spec: Value) -> String? {
+    for entry in spec["securityContext"]["sysctls"].array ?? [] {
+      guard let written = entry["name"].string else { continue }
+      // Words are divided by points or by slashes, whichever comes first; the other one is then part of a word.
+      let name =
+        written.first { $0 == "." || $0 == "/" } == "/"
+        ? String(written.map { $0 == "/" ? "." : $0 == "." ? "/" : $0 }) : written
+      let isOfProcesses = ["kernel.sem", "kernel.shm", "kernel.msg", "fs.mqueue."].contains { name.hasPrefix($0) }
+      if isOfProcesses, spec["hostIPC"].bool == true { return "\"\(written)\" not allowed with host IPC enabled" }
+      if name.hasPrefix("net."), spec["hostNetwork"].bool == true { return "\"\(written)\" not allowed with host Net enabled" }
+      if !safeSysctls.contains(name) { return "\"\(written)\" not allowlisted" }
+    }
+    return nil
+  }
+
+  package static func refusal(
     of plan: PodPlan, used: [String: Int64], usedPorts: Set<String>, allocatable: [String: Int64]
   ) -> (reason: String, message: String)? {
     var wanted = requests(plan)
@@ -46,19 +77,18 @@ enum NodeAdmission {
     for name in ["pods", "cpu", "memory", "ephemeral-storage"] {
       guard let amount = wanted[name], amount > 0, let capacity = allocatable[name] else { continue }
       let inUse = used[name] ?? 0
-      guard amount > capacity - inUse else { continue }
+      guard sum(amount, inUse) > capacity else { continue }
       let unit: Int64 = name == "cpu" ? 1 : 1000
       return (
         "OutOf\(name)",
-        "Pod was rejected: Node didn't have enough resource: \(name), requested: \(amount / unit), used: \(inUse / unit), capacity: \(capacity / unit)"
+        "Node didn't have enough resource: \(name), requested: \(amount / unit), used: \(inUse / unit), capacity: \(capacity / unit)"
       )
     }
     if !hostPorts(plan).isDisjoint(with: usedPorts) {
-      return (
-        "NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
-      )
+      return ("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
     }
     let spec = plan.object["spec"]
+    if let refused = forbiddenSysctl(spec) { return ("SysctlForbidden", "forbidden sysctl: \(refused)") }
     if let system = spec["os"]["name"].string, system != "linux" {
       return ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     }

@@ -8,7 +8,7 @@ import Wire
 #endif
 
 /// This node as the cluster sees it: registered once, its status when something changes or every five minutes, its lease every ten seconds.
-struct NodeReporter: Sendable {
+package struct NodeReporter: Sendable {
   let configuration: AgentConfiguration
   let client: any Client
   let cri: CRIClient
@@ -121,7 +121,7 @@ struct NodeReporter: Sendable {
 
   /// - Parameter readiness: why the node is not ready, or nil.
   func status(previous: Value, notReady: String?, now: Moment) async -> Value {
-    let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5))
+    let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(30))
     let memoryPressure = Self.memoryAvailable() < 100 << 20
     let disk = Self.disk(configuration.dataDirectory)
     let diskPressure = disk.total > 0 && disk.available * 100 < disk.total * 5
@@ -171,7 +171,7 @@ struct NodeReporter: Sendable {
       "addresses": [
         ["type": "InternalIP", "address": .string(configuration.nodeAddress)],
         ["type": "Hostname", "address": .string(configuration.nodeName)],
-      ], "daemonEndpoints": ["kubeletEndpoint": ["Port": 10250]],
+      ], "daemonEndpoints": .null,
       "nodeInfo": [
         "machineID": .string(line("/etc/machine-id")), "systemUUID": .string(line("/sys/class/dmi/id/product_uuid")),
         "bootID": .string(line("/proc/sys/kernel/random/boot_id")), "kernelVersion": .string(kernel), "osImage": .string(image),
@@ -181,6 +181,39 @@ struct NodeReporter: Sendable {
         "architecture": .string(Self.architecture()),
       ], "images": .array(images),
     ]
+  }
+
+  /// Whether a status says of the node's conditions what the node says.
+  package static func agrees(_ shown: Value, with own: Value) -> Bool {
+    (own["conditions"].array ?? []).allSatisfy { condition in
+      (shown["conditions"].array ?? []).contains { $0["type"] == condition["type"] && $0["status"] == condition["status"] }
+    }
+  }
+
+  /// What is told of a node whose status changes: what became of its conditions, and whether it was booted anew. At a start what is well is
+  /// told too, as the kubelet does.
+  package static func news(
+    from old: Value, to new: Value, node: String, isStart: Bool
+  ) -> [(isWarning: Bool, reason: String, message: String)] {
+    var told: [(isWarning: Bool, reason: String, message: String)] = []
+    if isStart { told.append((false, "Starting", "Starting kubelet.")) }
+    func isTrue(_ status: Value, _ type: String) -> Bool? {
+      (status["conditions"].array ?? []).first { $0["type"].string == type }?["status"].string.map { $0 == "True" }
+    }
+    for (type, bad, good) in [
+      ("MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
+      ("DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"),
+      ("PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"), ("Ready", "NodeReady", "NodeNotReady"),
+    ] {
+      guard let now = isTrue(new, type), now != isTrue(old, type) || isStart && type != "Ready" else { continue }
+      let reason = now ? bad : good
+      told.append((false, reason, "Node \(node) status is now: \(reason)"))
+    }
+    let boot = new["nodeInfo"]["bootID"].string ?? ""
+    if let before = old["nodeInfo"]["bootID"].string, !before.isEmpty, before != boot {
+      told.append((true, "Rebooted", "Node \(node) has been rebooted, boot id: \(boot)"))
+    }
+    return told
   }
 
   /// Everything but the heartbeat's time: equal means that nothing has to be written.

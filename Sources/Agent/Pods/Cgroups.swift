@@ -27,27 +27,15 @@ package enum Cgroups {
       ? [""] : Files.entries("/sys/fs/cgroup").filter { Files.isDirectory("/sys/fs/cgroup/\($0)") }.map { "\($0)/" }
   }
 
-  /// What a pod's cgroup is to say: the sum of its containers' requests as weight; their limits where every container has one. Pure.
+  /// What a pod's cgroup is to say: what its containers request as weight; their limits where every container has one. Pure.
   /// - Source: Kubernetes "Configure Quality of Service for Pods"; weights of version 2 by KEP-2254: 1 + (shares − 2) · 9999 / 262142.
   package static func settings(_ plan: PodPlan, _ configuration: AgentConfiguration, _ hierarchy: Hierarchy) -> [Setting] {
     let path = RuntimeConfiguration.cgroupParent(plan, configuration)
-    let main = plan.containers.filter { !$0.isInit || $0.isSidecar }
-    var requests: Int64 = 0
-    var quota: Int64? = 0
-    var memory: Int64? = 0
-    for container in main {
-      let limits = container.spec["resources"]["limits"]
-      requests += container.spec["resources"]["requests"]["cpu"].cpuMilli ?? limits["cpu"].cpuMilli ?? 0
-      if let limit = limits["cpu"].cpuMilli, let sum = quota { quota = sum + limit } else { quota = nil }
-      if let limit = limits["memory"].quantity?.value, let sum = memory {
-        memory = sum.addingReportingOverflow(limit).overflow ? .max : sum + limit
-      } else {
-        memory = nil
-      }
-    }
-    let shares = min(262_144, max(2, requests * 1024 / 1000))
-    let quotaMicroseconds = quota.flatMap { $0 > 0 ? max(1000, $0 * 100) : nil }
-    let memoryBytes = memory.flatMap { $0 > 0 ? $0 : nil }
+    let requests = plan.total { $0["resources"]["requests"]["cpu"].cpuMilli ?? $0["resources"]["limits"]["cpu"].cpuMilli ?? 0 }
+    let quota = plan.total { $0["resources"]["limits"]["cpu"].cpuMilli }
+    let shares = min(262_144, max(2, min(requests ?? 0, 1 << 40) * 1024 / 1000))
+    let quotaMicroseconds = quota.flatMap { $0 > 0 ? max(1000, min($0, 1 << 40) * 100) : nil }
+    let memoryBytes = plan.memoryLimit
     var settings: [Setting] = []
     switch hierarchy {
     case .split:

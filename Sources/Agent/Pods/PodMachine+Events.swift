@@ -15,6 +15,10 @@ extension PodMachine {
       self.plan = plan
       for i in containers.indices {
         guard let new = plan.containers.first(where: { $0.name == containers[i].plan.name }) else { continue }
+        // Another image has no failures yet.
+        if new.image != containers[i].plan.image {
+          (containers[i].notBefore, containers[i].backoff, containers[i].pullBackoff) = (nil, 0, 0)
+        }
         if new.image != containers[i].plan.image, case .running(let running) = containers[i].state {
           effects.append(
             .tell(
@@ -23,6 +27,11 @@ extension PodMachine {
           stop(i, running, grace: plan.grace, why: "changed", &effects)
         }
         containers[i].plan = new
+      }
+      // Who is in more of a hurry than before: what is ending already gets less time.
+      for i in containers.indices where plan.isDeleting && plan.grace < containers[i].stopGrace {
+        guard case .stopping(let running) = containers[i].state else { continue }
+        stop(i, running, grace: plan.grace, why: containers[i].stopReason, &effects)
       }
     case .sandboxCreated(let id, let addresses):
       sandbox = .ready(id: id, addresses: addresses)
@@ -75,7 +84,7 @@ extension PodMachine {
       probed(name, id, kind, succeeded, message, &effects)
     case .fail(let reason, let message):
       guard failure == nil else { return }
-      failure = (reason, message)
+      failure = (reason, "Pod was rejected: \(message)")
       effects.append(.tell(warning: true, reason: reason, message: message, container: nil))
     }
   }
@@ -98,7 +107,7 @@ extension PodMachine {
       containers[i].hasStartedOnce = true
       exited(name, exit, now)
     default:
-      containers[i].notBefore = now + 10
+      containers[i].notBefore = now + Self.retry
       effects.append(.tell(warning: true, reason: "Failed", message: "Error: \(message)", container: name))
     }
   }
@@ -118,12 +127,20 @@ extension PodMachine {
   mutating func probed(
     _ name: String, _ id: String, _ kind: ProbePlan.Kind, _ succeeded: Bool, _ message: String, _ effects: inout [Effect]
   ) {
-    guard let i = index(name), case .running(var running) = containers[i].state, running.id == id,
-      let probe = containers[i].plan.probes[kind]
+    guard let i = index(name), var running = runningState(i), running.id == id, let probe = containers[i].plan.probes[kind]
     else { return }
+    // What is ending is only asked whether it still serves.
+    var isStopping = false
+    if case .stopping = containers[i].state { isStopping = true }
+    guard !isStopping || kind == .readiness else { return }
+    func state(_ running: Running) -> ContainerState { isStopping ? .stopping(running) : .running(running) }
     // Before the startup probe has succeeded the others do not count.
     guard kind == .startup ? !running.isStarted : running.isStarted else { return }
+    let title = kind == .startup ? "Startup" : kind == .liveness ? "Liveness" : "Readiness"
     if succeeded {
+      if !message.isEmpty, !isTerminating {
+        effects.append(.tell(warning: true, reason: "ProbeWarning", message: "\(title) probe warning: \(message)", container: name))
+      }
       containers[i].failures[kind] = 0
       containers[i].successes[kind, default: 0] += 1
       guard containers[i].successes[kind, default: 0] >= probe.successThreshold else { return }
@@ -132,19 +149,18 @@ extension PodMachine {
         running.isReady = containers[i].plan.probes[.readiness] == nil
       }
       if kind == .readiness { running.isReady = true }
-      containers[i].state = .running(running)
+      containers[i].state = state(running)
       return
     }
     containers[i].successes[kind] = 0
     containers[i].failures[kind, default: 0] += 1
-    let title = kind == .startup ? "Startup" : kind == .liveness ? "Liveness" : "Readiness"
     if !isTerminating {
       effects.append(.tell(warning: true, reason: "Unhealthy", message: "\(title) probe failed: \(message)", container: name))
     }
     guard containers[i].failures[kind, default: 0] >= probe.failureThreshold else { return }
     if kind == .readiness {
       running.isReady = false
-      containers[i].state = .running(running)
+      containers[i].state = state(running)
     } else {
       containers[i].failures[kind] = 0
       let word = kind == .startup ? "startup" : "liveness"
@@ -159,10 +175,9 @@ extension PodMachine {
   }
 
   mutating func stop(_ i: Int, _ running: Running, grace: Int64, why: String, _ effects: inout [Effect]) {
-    var running = running
-    running.isReady = false
     containers[i].state = .stopping(running)
     containers[i].stopReason = why
+    containers[i].stopGrace = grace
     effects.append(.stop(container: containers[i].plan.name, id: running.id, grace: grace))
   }
 }

@@ -45,7 +45,10 @@ extension PodMachine {
               finishedAt: now))
         }
       }
-      if let notBefore = sandboxNotBefore, now < notBefore { return wake(at: notBefore) }
+      if let notBefore = sandboxNotBefore, now < notBefore {
+        sandboxNotBefore = min(notBefore, now + sandboxBackoff)
+        return wake(at: min(notBefore, now + sandboxBackoff))
+      }
       sandbox = .creating
       effects.append(.createSandbox(attempt: sandboxAttempt))
       sandboxAttempt += 1
@@ -78,13 +81,21 @@ extension PodMachine {
     }
   }
 
+  /// When a container may be started, if not yet. A clock that was set back makes no wait longer than it was to be.
+  private mutating func due(_ i: Int, _ now: Moment) -> Moment? {
+    guard let notBefore = containers[i].notBefore, now < notBefore else { return nil }
+    let longest = now + max(Self.retry, containers[i].backoff, containers[i].pullBackoff)
+    containers[i].notBefore = min(notBefore, longest)
+    return containers[i].notBefore
+  }
+
   /// Starts a container that is to run and does not.
   mutating func step(_ i: Int, _ now: Moment, _ effects: inout [Effect]) {
     let name = containers[i].plan.name
     switch containers[i].state {
     case .starting, .running, .stopping: return
     case .waiting(let reason, let message):
-      if let notBefore = containers[i].notBefore, now < notBefore {
+      if let notBefore = due(i, now) {
         wake(at: notBefore)
         if reason == "ErrImagePull" {
           let text = "Back-off pulling image \"\(containers[i].plan.image)\": ErrImagePull: \(message)"
@@ -106,7 +117,7 @@ extension PodMachine {
         case .never: false
         }
       guard restarts else { return }
-      if let notBefore = containers[i].notBefore, now < notBefore {
+      if let notBefore = due(i, now) {
         wake(at: notBefore)
         let seconds = Int(containers[i].backoff)
         let delay = seconds >= 60 ? "\(seconds / 60)m\(seconds % 60)s" : "\(seconds)s"
@@ -148,11 +159,7 @@ extension PodMachine {
     for i in containers.indices where mayStop(containers[i]) {
       switch containers[i].state {
       case .running(let running):
-        effects.append(
-          .tell(
-            warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)",
-            container: containers[i].plan.name))
-        stop(i, running, grace: plan.grace, why: "ended", &effects)
+        stop(i, running, &effects)
         isBusy = true
       case .stopping, .starting: isBusy = true
       case .waiting, .exited: break
@@ -161,13 +168,7 @@ extension PodMachine {
     if isBusy { return }
     for i in containers.indices.reversed() where containers[i].plan.isSidecar {
       switch containers[i].state {
-      case .running(let running):
-        effects.append(
-          .tell(
-            warning: false, reason: "Killing", message: "Stopping container \(containers[i].plan.name)",
-            container: containers[i].plan.name))
-        stop(i, running, grace: plan.grace, why: "ended", &effects)
-        return
+      case .running(let running): return stop(i, running, &effects)
       case .stopping, .starting: return
       case .waiting, .exited: break
       }
@@ -182,6 +183,13 @@ extension PodMachine {
       isFinished = true
       effects.append(.finish)
     }
+  }
+
+  /// Stops a container because its pod ends.
+  private mutating func stop(_ i: Int, _ running: Running, _ effects: inout [Effect]) {
+    let name = containers[i].plan.name
+    effects.append(.tell(warning: false, reason: "Killing", message: "Stopping container \(name)", container: name))
+    stop(i, running, grace: plan.grace, why: "ended", &effects)
   }
 
   /// What the machine still waits for when its deletion is over.

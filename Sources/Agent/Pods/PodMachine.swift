@@ -37,6 +37,7 @@ package struct PodMachine: Sendable {
     /// A start is under way; what is shown meanwhile is what was shown before.
     case starting(reason: String, message: String)
     case running(Running)
+    /// It has been told to end; until it has it is as ready as its probe says.
     case stopping(Running)
     case exited(Exit)
   }
@@ -60,6 +61,8 @@ package struct PodMachine: Sendable {
     var isOOM = false
     /// Why it is being stopped, for its status and whether it is to be started again.
     var stopReason = ""
+    /// Seconds that it was given to end by itself.
+    var stopGrace: Int64 = 0
 
     package var runningID: String? {
       switch state {
@@ -126,6 +129,8 @@ package struct PodMachine: Sendable {
   var conditionTimes: [String: (status: Bool, since: Moment)] = [:]
 
   static let firstBackoff = 10.0
+  /// Of what could not be made although its image is there.
+  static let retry = 10.0
   static let longestBackoff = 300.0
   static let backoffResets = 600.0
   /// - Source: upstream's longest wait between attempts to mount.
@@ -187,6 +192,27 @@ package struct PodMachine: Sendable {
     if !imageID.isEmpty { containers[i].imageID = imageID }
   }
 
+  /// What ran before and is not there any more: restarts go on by the numbers of the logs it has left.
+  /// - Parameter next: one more than the newest log's number; 0: there is none.
+  package mutating func resume(container name: String, next: Int, now: Moment) {
+    guard let i = index(name), next > 0 else { return }
+    switch containers[i].state {
+    case .waiting:
+      containers[i].restarts = max(containers[i].restarts, next)
+      containers[i].hasStartedOnce = true
+      let shown =
+        ["containerStatuses", "initContainerStatuses"].flatMap { plan.object["status"][$0].array ?? [] }
+        .first { $0["name"].string == name } ?? .null
+      guard let started = shown["state"]["running"]["startedAt"].string.flatMap({ Timestamp($0)?.seconds }) else { return }
+      containers[i].last = Exit(
+        id: Exit.id(shown["containerID"]), code: 137, reason: "ContainerStatusUnknown",
+        message: "The container could not be located when the pod was deleted.  The container used to be Running",
+        startedAt: Moment(seconds: started), finishedAt: now)
+    case .exited: containers[i].restarts = max(containers[i].restarts, next - 1)
+    case .starting, .running, .stopping: break
+    }
+  }
+
   // MARK: Events
 
   package mutating func handle(_ event: Event, now: Moment) -> [Effect] {
@@ -202,10 +228,14 @@ extension PodMachine.Exit {
   init?(status: Value) {
     guard status.object != nil else { return nil }
     func time(_ name: String) -> Moment { Moment(seconds: status[name].string.flatMap { Timestamp($0)?.seconds } ?? 0) }
-    let id = status["containerID"].string ?? ""
     self.init(
-      id: id.hasPrefix("containerd://") ? String(id.dropFirst(13)) : id, code: status["exitCode"].int ?? 0,
+      id: Self.id(status["containerID"]), code: status["exitCode"].int ?? 0,
       reason: status["reason"].string ?? "", message: status["message"].string ?? "", startedAt: time("startedAt"),
       finishedAt: time("finishedAt"))
+  }
+
+  static func id(_ shown: Value) -> String {
+    let id = shown.string ?? ""
+    return id.hasPrefix("containerd://") ? String(id.dropFirst(13)) : id
   }
 }

@@ -1,21 +1,32 @@
 import Client
 import Wire
 
-/// An instant of the wall clock in nanoseconds since 1970; handed in, never read inside a decision.
+/// An instant of the wall clock in nanoseconds since 1970; handed in, never read inside a decision. What lies beyond the years 1677 to 2262
+/// is their end.
 package struct Moment: Sendable, Hashable, Comparable {
   package var nanoseconds: Int64
   package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
-  package init(seconds: Int64) { nanoseconds = seconds &* 1_000_000_000 }
+  package init(seconds: Int64) {
+    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    nanoseconds = overflow ? (seconds < 0 ? .min : .max) : product
+  }
 
   package static func now() -> Moment {
     let time = WallTime.now()
-    return Moment(nanoseconds: time.seconds * 1_000_000_000 + time.nanoseconds)
+    return Moment(seconds: time.seconds) + Double(time.nanoseconds) / 1e9
   }
 
   package var text: String { Timestamp(seconds: nanoseconds / 1_000_000_000).description }
   package static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
-  package static func + (a: Self, seconds: Double) -> Moment { Moment(nanoseconds: a.nanoseconds &+ Int64(seconds * 1e9)) }
-  package static func - (a: Self, b: Self) -> Double { Double(a.nanoseconds &- b.nanoseconds) / 1e9 }
+  package static func + (a: Self, seconds: Double) -> Moment {
+    let delta = Int64(exactly: (seconds * 1e9).rounded()) ?? (seconds < 0 ? .min : .max)
+    let (sum, overflow) = a.nanoseconds.addingReportingOverflow(delta)
+    return Moment(nanoseconds: overflow ? (delta < 0 ? .min : .max) : sum)
+  }
+  package static func - (a: Self, b: Self) -> Double {
+    let (difference, overflow) = a.nanoseconds.subtractingReportingOverflow(b.nanoseconds)
+    return overflow ? (Double(a.nanoseconds) - Double(b.nanoseconds)) / 1e9 : Double(difference) / 1e9
+  }
 }
 
 package enum RestartPolicy: String, Sendable { case always = "Always", onFailure = "OnFailure", never = "Never" }
@@ -38,7 +49,7 @@ package struct ProbePlan: Sendable, Equatable {
     timeout = max(1, Double(value["timeoutSeconds"].int ?? 1))
     successThreshold = Int(max(1, value["successThreshold"].int ?? 1))
     failureThreshold = Int(max(1, value["failureThreshold"].int ?? 3))
-    grace = value["terminationGracePeriodSeconds"].int
+    grace = value["terminationGracePeriodSeconds"].int.map(PodPlan.bounded)
     action = value
   }
 }
@@ -59,6 +70,7 @@ package struct PodPlan: Sendable {
   package var key: ObjectKey
   package var uid: String
   package var restart: RestartPolicy
+  /// Seconds from SIGTERM to SIGKILL.
   package var grace: Int64
   package var isDeleting: Bool
   package var activeDeadline: Int64?
@@ -78,7 +90,7 @@ package struct PodPlan: Sendable {
     let policy = RestartPolicy(rawValue: spec["restartPolicy"].string ?? "Always") ?? .always
     restart = policy
     isDeleting = metadata["deletionTimestamp"].string != nil
-    grace = metadata["deletionGracePeriodSeconds"].int ?? spec["terminationGracePeriodSeconds"].int ?? 30
+    grace = Self.bounded(metadata["deletionGracePeriodSeconds"].int ?? spec["terminationGracePeriodSeconds"].int ?? 30)
     activeDeadline = spec["activeDeadlineSeconds"].int
     isHostNetwork = spec["hostNetwork"].bool ?? false
     generation = metadata["generation"].int ?? 0
@@ -96,6 +108,26 @@ package struct PodPlan: Sendable {
       (spec["initContainers"].array ?? []).map { plan($0, isInit: true) }
       + (spec["containers"].array ?? []).map { plan($0, isInit: false) }
   }
+
+  /// A span of time in seconds that can be reckoned with: none below 0, none beyond 68 years.
+  static func bounded(_ seconds: Int64) -> Int64 { min(max(0, seconds), 1 << 31) }
+
+  /// What the pod takes of something at most: all containers together, or an init container with the sidecars that run beside it.
+  /// - Parameter amount: of one container; nil where it says nothing, and then nothing can be said of the pod.
+  func total(_ amount: (Value) -> Int64?) -> Int64? {
+    var running: Int64 = 0
+    var most: Int64 = 0
+    for container in containers {
+      guard let own = amount(container.spec) else { return nil }
+      let (sum, overflow) = running.addingReportingOverflow(own)
+      most = max(most, overflow ? .max : sum)
+      if !container.isInit || container.isSidecar { running = overflow ? .max : sum }
+    }
+    return most
+  }
+
+  /// Bytes; nil where a container has no limit.
+  var memoryLimit: Int64? { total { $0["resources"]["limits"]["memory"].quantity?.value }.flatMap { $0 > 0 ? $0 : nil } }
 
   package var qosClass: String {
     var requests: [String: Quantity] = [:]

@@ -93,7 +93,7 @@ extension PodMachine {
 
   private func isReady(_ container: Container) -> Bool {
     switch container.state {
-    case .running(let running): running.isReady && running.isStarted
+    case .running(let running), .stopping(let running): running.isReady && running.isStarted
     case .exited(let exit): container.plan.isInit && !container.plan.isSidecar && exit.code == 0
     default: false
     }

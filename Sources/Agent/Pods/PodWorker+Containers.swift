@@ -35,8 +35,11 @@ extension PodWorker {
       }
       let config: Value
       do throws(AgentFailure) {
+        let paths: [String: String]
+        if let volumePaths { paths = volumePaths } else { paths = try await volumes.prepare(addresses: addresses) }
+        volumePaths = paths
         config = try await ContainerConfiguration(
-          node: node, volumes: volumes, volumePaths: volumePaths, container: container, attempt: attempt, addresses: addresses
+          node: node, volumes: volumes, volumePaths: paths, container: container, attempt: attempt, addresses: addresses
         ).make(image)
       } catch {
         throw StartFailure(reason: "CreateContainerConfigError", message: error.description)
@@ -98,28 +101,35 @@ extension PodWorker {
     }
   }
 
+  /// Tells a container to end until it has: a runtime that dies meanwhile is told again, with what is left of the grace.
   func stopContainer(_ name: String, _ id: String, _ grace: Int64) async {
     for address in machine.addresses where machine.isTerminating { await node.drain(address) }
-    do throws(GRPCError) {
-      _ = try await node.cri.call(
-        "StopContainer", ["container_id": .string(id), "timeout": .int(max(0, grace))], deadline: .seconds(grace + 120))
-    } catch {
-      if error.status != .notFound {
+    let began = ContinuousClock.now
+    var delay = 0.5
+    while machine.containers.contains(where: { $0.runningID == id }), !Task.isCancelled {
+      let left = max(0, grace - began.duration(to: .now).components.seconds)
+      do throws(GRPCError) {
+        _ = try await node.cri.call(
+          "StopContainer", ["container_id": .string(id), "timeout": .int(left)], deadline: .seconds(left + 120))
+        return await reportExit(name, id)
+      } catch {
+        if error.status == .notFound { return await reportExit(name, id) }
         node.log.warning("container not stopped", metadata: ["pod": "\(key)", "container": "\(name)", "error": "\(error)"])
       }
+      try? await Task.sleep(for: .seconds(delay))
+      delay = min(30, delay * 2)
     }
-    await reportExit(name, id)
   }
 
   /// Asks the runtime how a container ended and tells the machine.
   func reportExit(_ name: String, _ id: String) async {
     // The event may come before the runtime's own books are up to date.
-    for attempt in 0..<50 {
+    var delay = 0.01
+    while delay < 2, machine.containers.contains(where: { $0.runningID == id }), !Task.isCancelled {
       do throws(GRPCError) {
         let answer = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])
         let status = answer["status"]
         if ["CONTAINER_EXITED", "CONTAINER_UNKNOWN"].contains(status["state"].string) {
-          guard machine.containers.contains(where: { $0.runningID == id }) else { return }
           let exit = await exit(name, status)
           return handle(.exited(container: name, exit))
         }
@@ -134,8 +144,10 @@ extension PodWorker {
                 message: "The container could not be located when the pod was terminated", startedAt: now, finishedAt: now)))
         }
       }
-      try? await Task.sleep(for: .milliseconds(attempt < 10 ? 10 : 100))
+      try? await Task.sleep(for: .seconds(delay))
+      delay *= 1.5
     }
+    guard delay >= 2 else { return }
     node.log.warning("container does not end", metadata: ["pod": "\(key)", "container": "\(name)", "id": "\(id)"])
   }
 

@@ -19,7 +19,8 @@ actor PodWorker {
   nonisolated let key: ObjectKey
   nonisolated let uid: String
 
-  var volumePaths: [String: String] = [:]
+  /// nil: not made yet, or not since this agent took the pod over.
+  var volumePaths: [String: String]?
   private var timer: Task<Void, Never>?
   private var probes: ProbeRunner
   private var refresher: Task<Void, Never>?
@@ -38,6 +39,9 @@ actor PodWorker {
   /// What ended, as the runtime told, before the machine knew of it.
   var earlyExits: Set<String> = []
   private var hasStarted = false
+  /// What is being done; cancelled when another agent takes over.
+  private var tasks: [Int: Task<Void, Never>] = [:]
+  private var lastTask = 0
   var containerIDs: [String: String] = [:]
 
   init(_ object: Value, node: NodeContext, finished: @escaping @Sendable (PodWorker) async -> Void) {
@@ -56,12 +60,10 @@ actor PodWorker {
   func start(sandbox: Value?, containers: [Value], refusal: (reason: String, message: String)?) async {
     if let sandbox, let id = sandbox["id"].string {
       let isReady = sandbox["state"].string == nil || sandbox["state"].string == "SANDBOX_READY"
-      if isReady {
-        let status = try? await node.cri.call("PodSandboxStatus", ["pod_sandbox_id": .string(id)])
+      if isReady, let status = await node.cri.answer("PodSandboxStatus", ["pod_sandbox_id": .string(id)], log: node.log) {
         machine.adopt(
-          sandboxID: id, attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0), addresses: Self.addresses(status ?? .null)
-        )
-        volumePaths = (try? await volumes.prepare(addresses: machine.addresses)) ?? [:]
+          sandboxID: id, attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0), addresses: Self.addresses(status))
+        volumePaths = try? await volumes.prepare(addresses: machine.addresses)
         startRefreshing()
       } else {
         machine.adoptDeadSandbox(attempt: Int(clamping: sandbox["metadata"]["attempt"].int ?? 0))
@@ -69,7 +71,7 @@ actor PodWorker {
     }
     for container in containers {
       guard let name = container["metadata"]["name"].string, let id = container["id"].string,
-        let answer = try? await node.cri.call("ContainerStatus", ["container_id": .string(id)])
+        let answer = await node.cri.answer("ContainerStatus", ["container_id": .string(id)], log: node.log)
       else { continue }
       let status = answer["status"]
       containerIDs[id] = name
@@ -94,8 +96,13 @@ actor PodWorker {
       case "CONTAINER_EXITED", "CONTAINER_UNKNOWN":
         machine.adopt(container: name, attempt: attempt, state: .exited(await exit(name, status)), image: image, imageID: reference)
       default:
-        _ = try? await node.cri.call("RemoveContainer", ["container_id": .string(id)])
+        _ = await node.cri.answer("RemoveContainer", ["container_id": .string(id)], log: node.log)
       }
+    }
+    if isSuspended || Task.isCancelled { return }
+    for container in machine.containers where !containerIDs.values.contains(container.plan.name) {
+      let logs = "\(RuntimeConfiguration.logDirectory(machine.plan, node.configuration))/\(container.plan.name)"
+      machine.resume(container: container.plan.name, next: PodLogs.next(in: logs), now: .now())
     }
     hasStarted = true
     if let refusal { return handle(.fail(reason: refusal.reason, message: refusal.message)) }
@@ -114,7 +121,7 @@ actor PodWorker {
     let after = object["metadata"]
     handle(.specChanged(object))
     guard volumes.hasContent, before["labels"] != after["labels"] || before["annotations"] != after["annotations"] else { return }
-    Task { await refreshVolumes() }
+    run { await $0.refreshVolumes() }
   }
 
   /// The object is gone although the pod may still run: it ends without grace.
@@ -129,6 +136,7 @@ actor PodWorker {
   /// Does nothing more: another agent takes the pod over as it is.
   func suspend() {
     isSuspended = true
+    for task in tasks.values { task.cancel() }
     timer?.cancel()
     refresher?.cancel()
     probes.stop()
@@ -149,7 +157,7 @@ actor PodWorker {
     case .starting: earlyExits.insert(id)
     case .running(let running) where running.id == id, .stopping(let running) where running.id == id:
       // Not waited for: the runtime's books may be late, and others end meanwhile.
-      Task { await reportExit(name, id) }
+      run { await $0.reportExit(name, id) }
     default: break
     }
     return true
@@ -160,16 +168,13 @@ actor PodWorker {
   /// Compares what is believed with what the runtime says; for the slow relist.
   func relist(runningContainers: Set<String>, readySandboxes: Set<String>) async {
     for container in machine.containers {
-      if case .running(let running) = container.state, !runningContainers.contains(running.id) {
-        await reportExit(container.plan.name, running.id)
-      }
+      if let id = container.runningID, !runningContainers.contains(id) { await reportExit(container.plan.name, id) }
     }
     if case .ready(let id, _) = machine.sandbox, !readySandboxes.contains(id) { handle(.sandboxDied) }
   }
 
   var plan: PodPlan { machine.plan }
   var isComplete: Bool { machine.isComplete }
-  var sandboxID: String? { if case .ready(let id, _) = machine.sandbox { id } else { nil } }
 
   func state(_ name: String) -> PodMachine.Container? { machine.containers.first { $0.plan.name == name } }
 
@@ -198,11 +203,21 @@ actor PodWorker {
   private func perform(_ effect: PodMachine.Effect) {
     switch effect {
     case .tell(let warning, let reason, let message, let container): tell(warning, reason, message, container)
-    case .createSandbox(let attempt): Task { await self.createSandbox(attempt) }
-    case .stopSandbox(let id): Task { await self.stopSandbox(id) }
-    case .start(let container, let attempt): Task { await self.startContainer(container, attempt) }
-    case .stop(let container, let id, let grace): Task { await self.stopContainer(container, id, grace) }
-    case .finish: Task { await self.finish() }
+    case .createSandbox(let attempt): run { await $0.createSandbox(attempt) }
+    case .stopSandbox(let id): run { await $0.stopSandbox(id) }
+    case .start(let container, let attempt): run { await $0.startContainer(container, attempt) }
+    case .stop(let container, let id, let grace): run { await $0.stopContainer(container, id, grace) }
+    case .finish: run { await $0.finish() }
+    }
+  }
+
+  private func run(_ body: @escaping @Sendable (PodWorker) async -> Void) {
+    if isSuspended { return }
+    lastTask += 1
+    let number = lastTask
+    tasks[number] = Task {
+      await body(self)
+      tasks[number] = nil
     }
   }
 
@@ -228,6 +243,9 @@ actor PodWorker {
   }
 
   private func createSandbox(_ attempt: Int) async {
+    if let reason = RuntimeConfiguration.unsupported(machine.plan) {
+      return handle(.sandboxFailed(reason: "FailedCreatePodSandBox", message: "Failed to create pod sandbox: \(reason)"))
+    }
     do throws(AgentFailure) {
       volumePaths = try await volumes.prepare(addresses: machine.addresses)
     } catch {
@@ -252,25 +270,16 @@ actor PodWorker {
       handle(.sandboxCreated(id: id, addresses: addresses))
       startRefreshing()
       if needsRefresh { await refreshVolumes() }
-      await removeOldSandboxes(keep: id)
+      await node.cri.removeSandboxes(of: uid, except: id, log: node.log)
     } catch {
       let message = (error as? GRPCError)?.message ?? "\(error)"
       handle(.sandboxFailed(reason: "FailedCreatePodSandBox", message: "Failed to create pod sandbox: \(message)"))
     }
   }
 
-  private func removeOldSandboxes(keep: String) async {
-    let filter: Value = ["filter": ["label_selector": ["io.kubernetes.pod.uid": .string(uid)]]]
-    guard let list = try? await node.cri.call("ListPodSandbox", filter) else { return }
-    for sandbox in list["items"].array ?? [] where sandbox["id"].string != keep {
-      _ = try? await node.cri.call("StopPodSandbox", ["pod_sandbox_id": sandbox["id"]])
-      _ = try? await node.cri.call("RemovePodSandbox", ["pod_sandbox_id": sandbox["id"]])
-    }
-  }
-
   private func stopSandbox(_ id: String) async {
     var delay = 0.5
-    while true {
+    while !Task.isCancelled {
       do throws(GRPCError) {
         _ = try await node.cri.call("StopPodSandbox", ["pod_sandbox_id": .string(id)])
         break
@@ -318,7 +327,7 @@ actor PodWorker {
   // MARK: Status
 
   private func writeStatus() {
-    guard !isWriting, !isGoneFromAPI, !isFinishing else { return }
+    guard !isWriting, !isGoneFromAPI, !isFinishing, !isSuspended else { return }
     let status = machine.status(hostAddress: node.configuration.nodeAddress, now: .now())
     guard status != written || isOverwritten(status) else { return }
     isWriting = true
@@ -367,9 +376,9 @@ actor PodWorker {
       if status != written { await write(status) }
     }
     isFinishing = true
-    await PodCleanup.run(uid: uid, key: key, node: node, plan: machine.plan)
+    await PodCleanup.run(uid: uid, node: node, plan: machine.plan)
     var delay = 0.2
-    while !isGoneFromAPI {
+    while !isGoneFromAPI, !Task.isCancelled {
       do throws(APIError) {
         _ = try await node.client.delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0, preconditionUID: uid))
         break
@@ -379,6 +388,6 @@ actor PodWorker {
         delay = min(30, delay * 2)
       }
     }
-    await finished(self)
+    if !Task.isCancelled { await finished(self) }
   }
 }

@@ -14,9 +14,16 @@ struct ProbeRunner {
   mutating func follow(_ machine: PodMachine, cri: CRIClient, report: @escaping @Sendable (PodMachine.Event) async -> Bool) {
     var wanted: [String: (ContainerPlan, PodMachine.Running, ProbePlan.Kind, ProbePlan)] = [:]
     for container in machine.containers {
-      guard case .running(let running) = container.state else { continue }
+      let running: PodMachine.Running
+      var isEnding = machine.isTerminating
+      switch container.state {
+      case .running(let state): running = state
+      case .stopping(let state): (running, isEnding) = (state, true)
+      default: continue
+      }
       for (kind, probe) in container.plan.probes where kind == .startup ? !running.isStarted : running.isStarted {
-        if machine.isTerminating && kind != .readiness { continue }
+        // Whether it still serves is asked to the end.
+        if isEnding && kind != .readiness { continue }
         wanted["\(container.plan.name)/\(running.id)/\(kind.rawValue)"] = (container.plan, running, kind, probe)
       }
     }

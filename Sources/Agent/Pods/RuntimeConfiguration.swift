@@ -1,7 +1,7 @@
 import Wire
 
 /// Sandbox and container as CRI wants them, from a pod's plan. Pure.
-enum RuntimeConfiguration {
+package enum RuntimeConfiguration {
   static func labels(_ plan: PodPlan) -> Value {
     [
       "io.kubernetes.pod.name": .string(plan.key.name), "io.kubernetes.pod.namespace": .string(plan.key.namespace),
@@ -170,6 +170,12 @@ enum RuntimeConfiguration {
       "annotations": ["io.kubernetes.pod.terminationGracePeriod": .string("\(plan.grace)")],
       "linux": ["cgroup_parent": .string(cgroupParent(plan, configuration)), "security_context": security, "sysctls": sysctls],
     ]
+  }
+
+  /// Why no sandbox can be made of a pod here; nil where one can.
+  package static func unsupported(_ plan: PodPlan) -> String? {
+    plan.object["spec"]["hostUsers"].bool == false
+      ? "hostUsers: false: the container runtime does not support user namespaces; leave hostUsers out, or use runAsUser" : nil
   }
 
   static func supplementalGroups(_ context: Value) -> [Int64] {

@@ -36,8 +36,9 @@ package actor ManagedContainerd {
   /// Sees to it that a runtime answers on the socket: the one that runs, or a new one.
   /// - Throws: one sentence with the way out.
   package func start() async throws {
-    if let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5)) {
-      log.info("container runtime", metadata: ["socket": "\(socket)", "version": "\(version["runtime_version"].string ?? "")"])
+    var isThere = await answers()
+    if !isThere, isOwn { isThere = await awaitRunning() }
+    if isThere {
       if isOwn { try await importPauseImage() } else { try await settle(in: await settings()) }
       return
     }
@@ -51,11 +52,6 @@ package actor ManagedContainerd {
     // The socket's path is limited by the kernel (108 bytes with the zero); containerd makes further ones beside it.
     guard socket.utf8.count < 100 else {
       throw AgentFailure("\(socket) is too long for a socket: give a --data-dir of at most 70 characters")
-    }
-    if let pid = runningProcess {
-      // It runs and does not answer: it is to go before another takes its place.
-      kill(pid, SIGKILL)
-      await Self.hasEnded(pid, within: .seconds(5))
     }
     try Files.makeDirectory(directory, mode: 0o711)
     try Files.makeDirectory(ownRegistryDirectory, mode: 0o755)
@@ -74,18 +70,40 @@ package actor ManagedContainerd {
     guard pid > 0 else { throw Files.failure("cannot start", program) }
     try Files.replace(Array("\(pid)\n".utf8), at: "\(directory)/containerd.pid")
     leaveCgroup(pid)
-    // It tells nobody when it has begun to listen; that takes about 100 ms.
-    for attempt in 0..<100 {
-      if (try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(5))) != nil {
-        log.info("containerd started", metadata: ["pid": "\(pid)", "socket": "\(socket)"])
-        try await importPauseImage()
-        return
-      }
-      guard kill(pid, 0) == 0 else { break }
-      try await Task.sleep(for: .milliseconds(attempt < 50 ? 20 : 200))
-    }
+    if await answers(while: pid) { return try await importPauseImage() }
     let last = Files.text("\(directory)/containerd.log")?.split(separator: "\n").last.map(String.init) ?? "it wrote nothing"
     throw AgentFailure("containerd does not answer; the last line of \(directory)/containerd.log: \(last)")
+  }
+
+  /// Whether the runtime answers. Where nothing listens that is known at once; whoever listens has a minute for it.
+  private func answers() async -> Bool {
+    guard let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(60)) else { return false }
+    log.info("container runtime", metadata: ["socket": "\(socket)", "version": "\(version["runtime_version"].string ?? "")"])
+    return true
+  }
+
+  /// The same for as long as a process lives, up to two minutes: it may still be starting. Asked less and less often; its end is noticed at
+  /// once.
+  private func answers(while pid: pid_t) async -> Bool {
+    let began = ContinuousClock.now
+    var delay = Duration.milliseconds(20)
+    while began.duration(to: .now) < .seconds(120), !Task.isCancelled {
+      if await answers() { return true }
+      if await Self.hasEnded(pid, within: delay) { return false }
+      delay = min(.seconds(5), delay * 1.5)
+    }
+    return false
+  }
+
+  /// Waits for a containerd of ours that runs already. One that does not answer in minutes is ended: another can only take its place after it.
+  private func awaitRunning() async -> Bool {
+    guard let pid = runningProcess else { return false }
+    if await answers(while: pid) { return true }
+    guard !Task.isCancelled, runningProcess == pid else { return false }
+    log.error("containerd runs and does not answer: ended", metadata: ["pid": "\(pid)"])
+    kill(pid, SIGKILL)
+    await Self.hasEnded(pid, within: .seconds(30))
+    return false
   }
 
   /// Where a containerd looks for networks and registries, as it says itself.
@@ -156,10 +174,12 @@ package actor ManagedContainerd {
     let images = ["--address", socket, "--namespace", ContainerdClient.namespace, "images"]
     try await Command().run([ctr] + images + ["import", file])
     if name != PauseImage.name { try await Command().run([ctr] + images + ["tag", "--force", PauseImage.name, name]) }
-    // The CRI plugin learns of an import through an event.
-    for _ in 0..<50 {
+    // The CRI plugin learns of an import through an event of its own: it is asked less and less often.
+    var delay = 0.005
+    while delay < 60 {
       if try await hasImage(name) { return }
-      try await Task.sleep(for: .milliseconds(20))
+      try await Task.sleep(for: .seconds(delay))
+      delay *= 2
     }
     throw AgentFailure(
       "containerd does not show \(name) after its import; see \(isOwn ? "\(directory)/containerd.log" : "its log")")
@@ -236,7 +256,7 @@ package actor ManagedContainerd {
   /// Waits on a thread that may block; the kernel wakes it.
   @discardableResult
   private static func hasEnded(_ pid: pid_t, within limit: Duration) async -> Bool {
-    let milliseconds = Int32(limit.components.seconds * 1000)
+    let milliseconds = Int32(clamping: limit.components.seconds * 1000 + limit.components.attoseconds / 1_000_000_000_000_000)
     return (try? await NIOThreadPool.singleton.runIfActive { gantry_wait_for_exit(pid, milliseconds) == 0 }) ?? false
   }
 
