@@ -223,7 +223,7 @@ extension OneCluster {
         #expect(await endpoints.waits { $0.contains("<false true true>") }, "\(endpoints.output)")
         #expect(try await answer() == "here\n")
         #expect(try await space.kubectl("get", "pod", "lone", "--no-headers").contains("1/1"))
-        try await space.kubectl("delete", "pod", "lone", "--grace-period=1", "--timeout=90s")
+        try await space.kubectl("delete", "pod", "lone", "--grace-period=1", Patience.kubectl)
         #expect(await endpoints.waits { $0.hasSuffix("<  >") }, "\(endpoints.output)")
         #expect(!endpoints.output.contains("<false false"))
       }

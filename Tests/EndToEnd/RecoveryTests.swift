@@ -191,7 +191,7 @@ import Wire
       try await cluster.apply(
         Manifest.pod("ending", "trap '' TERM; while true; do sleep 1; done").replacing(
           "terminationGracePeriodSeconds: 1", with: "terminationGracePeriodSeconds: 10"))
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/ending", "--timeout=60s")
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/ending", Patience.kubectl)
       let told = try cluster.kubectlRunning(
         "get", "events", "-w", "--field-selector", "involvedObject.name=ending", "-o", "jsonpath=<{.reason}>")
       try await cluster.kubectl("delete", "pod", "ending", "--wait=false")
@@ -202,7 +202,7 @@ import Wire
       try await cluster.apply(Manifest.pod("after", "true"))
       try await cluster.kubectl("wait", "pod/after", "--for=jsonpath={.status.phase}=Succeeded", Patience.kubectl)
       try await cluster.kubectl("delete", "pod", "after")
-      try await cluster.kubectl("wait", "--for=delete", "pod/ending", "--timeout=90s")
+      try await cluster.kubectl("wait", "--for=delete", "pod/ending", Patience.kubectlEvent)
       #expect(try await cluster.kubectl("get", "pods", "-o", Self.containers) == before)
       try await cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", Patience.kubectl)
 
@@ -256,8 +256,8 @@ import Wire
       // Its pods come back, and their restarts go on where they were.
       try await cluster.start()
       let count = "jsonpath={.status.containerStatuses[0].restartCount}"
-      try await cluster.kubectl("wait", "pod/port", "--for=\(count)=1", "--timeout=90s")
-      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", "--timeout=60s")
+      try await cluster.kubectl("wait", "pod/port", "--for=\(count)=1", Patience.kubectlEvent)
+      try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", Patience.kubectl)
       let last = "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}"
       #expect(try await cluster.kubectl("get", "pod", "port", "-o", last) == "ContainerStatusUnknown")
       return cluster.dataDirectory
