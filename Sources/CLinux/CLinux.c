@@ -59,6 +59,7 @@ pid_t gantry_spawn_daemon(const char *program, char *const arguments[], char *co
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    umask(022);
     dup2(null, 0);
     dup2(out, 1);
     dup2(out, 2);

@@ -160,7 +160,9 @@ package struct NodeReporter: Sendable {
     let image = release.map { String($0.dropFirst(12)).filter { $0 != "\"" } } ?? "Linux"
     var images: [Value] = []
     if let list = try? await cri.call("ListImages", deadline: .seconds(10)) {
-      images = (list["images"].array ?? []).sorted { ($0["size"].int ?? 0) > ($1["size"].int ?? 0) }.prefix(50).map { image in
+      images = (list["images"].array ?? []).sorted {
+        ($0["size"].int ?? 0, $0["id"].string ?? "") > ($1["size"].int ?? 0, $1["id"].string ?? "")
+      }.prefix(50).map { image in
         let names = ((image["repo_digests"].array ?? []) + (image["repo_tags"].array ?? [])).prefix(5)
         return ["names": .array(Array(names)), "sizeBytes": .int(image["size"].int ?? 0)]
       }
