@@ -131,6 +131,19 @@ struct EndingTests {
     #expect(world.status()["containerStatuses"].array?.map { $0["restartCount"].int } == [3, 1, 0])
   }
 
+  @Test("a late word of an earlier container's end changes nothing")
+  func lateExit() {
+    var world = World(PodMachineTests.spec(["name": "c"]))
+    _ = world.begin()
+    _ = world.run("c", id: "0")
+    _ = world.exit("c", id: "0", code: 1)
+    #expect(world.exit("c", id: "0", code: 1) == [])
+    _ = world.run("c", id: "1")
+    #expect(world.exit("c", id: "0", code: 1) == [])
+    #expect(world.status()["containerStatuses"][0]["state"]["running"].object != nil)
+    #expect(world.status()["containerStatuses"][0]["restartCount"].int == 1)
+  }
+
   @Test("the probe's warning is told once it succeeds, and only then")
   func warning() {
     var world = World(PodMachineTests.spec(["name": "c", "readinessProbe": .emptyObject]))

@@ -244,7 +244,7 @@ import Wire
     let directory = try await Cluster.with { cluster in
       try await cluster.apply(Manifest.deployment("web", replicas: 2))
       try await cluster.apply(
-        Manifest.pod("port", "sleep 1000", container: "ports: [{ containerPort: 8080, hostPort: 8089 }]"))
+        Manifest.pod("port", "sleep 1000", restart: "Always", container: "ports: [{ containerPort: 8080, hostPort: 8089 }]"))
       try await cluster.rolledOut("web")
       try await cluster.kubectl("wait", "--for=condition=Ready", "pod/port", Patience.kubectl)
       #expect(

@@ -114,7 +114,8 @@ extension PodMachine {
 
   mutating func exited(_ name: String, _ exit: Exit, _ now: Moment) {
     guard let i = index(name) else { return }
-    if case .exited(let known) = containers[i].state, known.id == exit.id, !exit.id.isEmpty { return }
+    // Of one that ran before, and has been told or replaced meanwhile, this is no news.
+    guard exit.id.isEmpty || containers[i].runningID == exit.id else { return }
     var exit = exit
     if containers[i].isOOM, exit.code != 0 { exit.reason = "OOMKilled" }
     containers[i].state = .exited(exit)

@@ -121,34 +121,43 @@ extension PodWorker {
     }
   }
 
-  /// Asks the runtime how a container ended and tells the machine.
+  /// Asks the runtime how a container that has ended did, and tells the machine.
+  ///
+  /// The runtime's own books follow seconds later where the machine is busy, and nobody tells when: they are asked less and less often.
   func reportExit(_ name: String, _ id: String) async {
-    // The event may come before the runtime's own books are up to date.
+    guard reporting.insert(id).inserted else { return }
+    defer { reporting.remove(id) }
     var delay = 0.01
-    while delay < 2, machine.containers.contains(where: { $0.runningID == id }), !Task.isCancelled {
-      do throws(GRPCError) {
-        let answer = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])
-        let status = answer["status"]
-        if ["CONTAINER_EXITED", "CONTAINER_UNKNOWN"].contains(status["state"].string) {
-          let exit = await exit(name, status)
-          return handle(.exited(container: name, exit))
-        }
-      } catch {
-        if error.status == .notFound {
-          let now = Moment.now()
-          return handle(
-            .exited(
-              container: name,
-              .init(
-                id: id, code: 137, reason: "ContainerStatusUnknown",
-                message: "The container could not be located when the pod was terminated", startedAt: now, finishedAt: now)))
-        }
+    var isTold = false
+    while machine.containers.contains(where: { $0.runningID == id }), !Task.isCancelled, await !reportIfEnded(name, id) {
+      if delay > 2, !isTold {
+        isTold = true
+        node.log.warning("container has ended, its runtime does not say so", metadata: ["pod": "\(key)", "id": "\(id)"])
       }
       try? await Task.sleep(for: .seconds(delay))
-      delay *= 1.5
+      delay = min(10, delay * 1.5)
     }
-    guard delay >= 2 else { return }
-    node.log.warning("container does not end", metadata: ["pod": "\(key)", "container": "\(name)", "id": "\(id)"])
+  }
+
+  /// - Returns: whether the runtime says that it has ended.
+  @discardableResult
+  func reportIfEnded(_ name: String, _ id: String) async -> Bool {
+    do throws(GRPCError) {
+      let status = try await node.cri.call("ContainerStatus", ["container_id": .string(id)])["status"]
+      guard ["CONTAINER_EXITED", "CONTAINER_UNKNOWN"].contains(status["state"].string) else { return false }
+      let exit = await exit(name, status)
+      handle(.exited(container: name, exit))
+    } catch {
+      guard error.status == .notFound else { return false }
+      let now = Moment.now()
+      handle(
+        .exited(
+          container: name,
+          .init(
+            id: id, code: 137, reason: "ContainerStatusUnknown",
+            message: "The container could not be located when the pod was terminated", startedAt: now, finishedAt: now)))
+    }
+    return true
   }
 
   func exit(_ name: String, _ status: Value) async -> PodMachine.Exit {

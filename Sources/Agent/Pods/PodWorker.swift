@@ -38,6 +38,8 @@ actor PodWorker {
   private var isSuspended = false
   /// What ended, as the runtime told, before the machine knew of it.
   var earlyExits: Set<String> = []
+  /// Ended containers whose end the runtime's books do not show yet.
+  var reporting: Set<String> = []
   private var hasStarted = false
   /// What is being done; cancelled when another agent takes over.
   private var tasks: [Int: Task<Void, Never>] = [:]
@@ -166,9 +168,9 @@ actor PodWorker {
   func runtimeOutOfMemory(_ id: String) { if let name = containerIDs[id] { handle(.outOfMemory(container: name)) } }
 
   /// Compares what is believed with what the runtime says; for the slow relist.
-  func relist(runningContainers: Set<String>, readySandboxes: Set<String>) async {
+  func relist(runningContainers: Set<String>, readySandboxes: Set<String>) {
     for container in machine.containers {
-      if let id = container.runningID, !runningContainers.contains(id) { await reportExit(container.plan.name, id) }
+      if let id = container.runningID, !runningContainers.contains(id) { run { await $0.reportIfEnded(container.plan.name, id) } }
     }
     if case .ready(let id, _) = machine.sandbox, !readySandboxes.contains(id) { handle(.sandboxDied) }
   }

@@ -65,8 +65,10 @@ final class Cluster: Sendable {
   /// `gantry up` (or `server`: the same without its node), until it says that it is ready.
   func start(_ command: String = "up") async throws {
     let node = command == "up" ? ["--node-name", name] + extraArguments : []
+    // Under the strictest of masks: what containers read must not depend on who started the server.
+    let strict = ["sh", "-c", "umask 077; exec \"$@\"", "sh"]
     let running = try Running(
-      inside([Self.gantry, command, "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)"] + node),
+      inside(strict + [Self.gantry, command, "--data-dir", dataDirectory, "--listen", "127.0.0.1:\(Self.port)"] + node),
       environment: environment)
     server.withLock { $0 = running }
     guard await running.waits(for: { $0.contains("ready") }) else {
