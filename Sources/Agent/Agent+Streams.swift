@@ -65,13 +65,13 @@ extension Agent {
       if case .waiting = container.state { number = attempt } else { number = attempt - 1 }
     } else {
       switch container.state {
-      case .waiting(let reason, let message), .starting(let reason, let message):
+      case .waiting(let reason, _), .starting(let reason, _):
         if container.last == nil {
           let why =
             switch reason {
-            case "ContainerCreating", "PodInitializing": reason
-            case "ErrImagePull", "ImagePullBackOff": "trying and failing to pull image"
-            default: message.isEmpty ? reason : message
+            case "ErrImagePull": "image can't be pulled"
+            case "ImagePullBackOff": "trying and failing to pull image"
+            default: reason
             }
           throw APIError.badRequest("container \"\(name)\" in pod \"\(plan.key.name)\" is waiting to start: \(why)")
         }

@@ -25,7 +25,9 @@ package actor Agent: NodeEndpoint {
   private var tasks: [Task<Void, Never>] = []
   /// Why there is no container runtime; nil: there is one.
   private var runtimeFailure: String?
+  /// What the agent wrote last of its node, and what the API shows.
   private var lastNodeStatus: Value = .null
+  private var shownNodeStatus: Value = .null
   private var lastNodeWrite: Moment?
   private var lastNodeRevision: Int64 = 0
   var followers: [String: [LogReader]] = [:]
@@ -161,27 +163,27 @@ package actor Agent: NodeEndpoint {
   // MARK: The node's own object
 
   private func writeNodeStatus(force: Bool) async {
-    if lastNodeStatus.isNull, let object = try? await client.get(.nodes, ObjectKey(name: configuration.nodeName)) {
-      lastNodeStatus = object.withView { $0["status"].value }
+    if shownNodeStatus.isNull, let object = try? await client.get(.nodes, ObjectKey(name: configuration.nodeName)) {
+      shownNodeStatus = object.withView { $0["status"].value }
     }
     let now = Moment.now()
-    let status = await reporter.status(previous: lastNodeStatus, notReady: runtimeFailure, now: now)
-    let changed = NodeReporter.fingerprint(status) != NodeReporter.fingerprint(lastNodeStatus)
+    let status = await reporter.status(previous: shownNodeStatus, notReady: runtimeFailure, now: now)
     let isStart = lastNodeWrite == nil
     // Either way round: a clock that was set back makes nobody wait.
     let isDue = lastNodeWrite.map { abs(now - $0) >= 300 } ?? true
-    guard force || changed || isDue else { return }
+    guard force || isDue || NodeReporter.fingerprint(status) != NodeReporter.fingerprint(lastNodeStatus) else { return }
     do throws(APIError) {
       let written = try await client.patch(
-        .nodes, ObjectKey(name: configuration.nodeName), subresource: "status", Patch(.merge, ["status": status]),
+        .nodes, ObjectKey(name: configuration.nodeName), subresource: "status", Patch(.strategic, ["status": status]),
         WriteOptions(fieldManager: "kubelet"))
       lastNodeRevision = max(lastNodeRevision, written.revision)
       // As the kubelet names its node: by a uid that is the name.
       let about = ObjectReference(kind: "Node", name: configuration.nodeName, uid: configuration.nodeName)
-      let news = NodeReporter.news(from: lastNodeStatus, to: status, node: configuration.nodeName, isStart: isStart)
+      let news = NodeReporter.news(from: shownNodeStatus, to: status, node: configuration.nodeName, isStart: isStart)
       Task { [events = node.events] in
         for told in news { await events.record(about, told.isWarning ? .warning : .normal, reason: told.reason, told.message) }
       }
+      shownNodeStatus = written.withView { $0["status"].value }
       lastNodeStatus = status
       lastNodeWrite = now
     } catch {
@@ -194,10 +196,8 @@ package actor Agent: NodeEndpoint {
   private func takeNode(_ changes: [ObjectFeed.Change]) async {
     for change in changes {
       guard case .set(let object) = change, object.revision > lastNodeRevision else { continue }
-      let shown = object.withView { $0["status"].value }
-      guard !NodeReporter.agrees(shown, with: lastNodeStatus) else { continue }
-      lastNodeStatus = shown
-      await writeNodeStatus(force: true)
+      shownNodeStatus = object.withView { $0["status"].value }
+      if !NodeReporter.agrees(shownNodeStatus, with: lastNodeStatus) { await writeNodeStatus(force: true) }
     }
   }
 
@@ -261,7 +261,8 @@ package actor Agent: NodeEndpoint {
       ports.formUnion(NodeAdmission.hostPorts(other))
     }
     used["pods"] = count * 1000
-    return NodeAdmission.refusal(of: plan, used: used, usedPorts: ports, allocatable: node.allocatable)
+    return NodeAdmission.refusal(
+      of: plan, used: used, usedPorts: ports, allocatable: node.allocatable, hasAppArmor: NodeReporter.hasAppArmor)
   }
 
   /// What an earlier agent left and no pod of the API owns.

@@ -41,6 +41,26 @@ struct NodeTests {
     #expect(NodeAdmission.sum(.min, -1) == .min)
   }
 
+  @Test(
+    "confinement that the machine cannot enforce is refused, whoever asks for it",
+    arguments: [
+      (["securityContext": ["appArmorProfile": ["type": "Localhost", "localhostProfile": "x"]]], true),
+      (["securityContext": ["appArmorProfile": ["type": "RuntimeDefault"]]], true),
+      (["securityContext": ["appArmorProfile": ["type": "Unconfined"]]], false), (.emptyObject, false),
+    ] as [(Value, Bool)])
+  func appArmor(context: Value, isConfined: Bool) {
+    var ofPod = context
+    ofPod["containers"] = [["name": "c"]]
+    var ofContainer = context
+    ofContainer["name"] = "c"
+    for spec in [ofPod, ["containers": [ofContainer]]] {
+      for hasAppArmor in [true, false] {
+        let found = NodeAdmission.refusal(of: plan(spec), used: [:], usedPorts: [], allocatable: [:], hasAppArmor: hasAppArmor)
+        #expect(found?.reason == (isConfined && !hasAppArmor ? "AppArmor" : nil))
+      }
+    }
+  }
+
   @Test("user namespaces, which the runtime does not have, are refused")
   func users() {
     #expect(RuntimeConfiguration.unsupported(plan(["containers": []])) == nil)
@@ -85,5 +105,9 @@ struct NodeTests {
     #expect(NodeReporter.agrees(shown, with: Self.status(["Ready"])))
     #expect(!NodeReporter.agrees(shown, with: Self.status([])))
     #expect(!NodeReporter.agrees(.emptyObject, with: Self.status(["Ready"])))
+    shown["capacity"] = ["cpu": "2", "example.com/dongle": "4"]
+    #expect(!NodeReporter.agrees(shown, with: Self.status(["Ready"])))
+    shown["allocatable"] = ["cpu": "1", "example.com/dongle": "4"]
+    #expect(NodeReporter.agrees(shown, with: Self.status(["Ready"])))
   }
 }

@@ -240,6 +240,15 @@ extension OneCluster {
       for line in ["kubelet Starting: Starting kubelet."] + reasons.map({ "kubelet \($0): Node \(name) status is now: \($0)" }) {
         #expect(events.contains(line), "\(line) in \(events)")
       }
+      // What others say of the node stays, and what they say it has may be used.
+      let other = #"{"type":"KernelDeadlock","status":"False","reason":"None","message":"none"}"#
+      try await cluster.kubectl(
+        "patch", "node", name, "--subresource=status", "--type=strategic", "-p",
+        #"{"status":{"conditions":[\#(other)],"capacity":{"example.com/dongle":"4"}}}"#)
+      try await cluster.kubectl(
+        "wait", "node/\(name)", #"--for=jsonpath={.status.allocatable.example\.com/dongle}=4"#, Patience.kubectl)
+      let conditions = try await cluster.kubectl("get", "node", name, "-o", "jsonpath={.status.conditions[*].type}")
+      #expect(conditions.contains("KernelDeadlock") && conditions.contains("Ready"), "\(conditions)")
     }
 
     @Test("limits are the container's cgroup's, and a container that takes more memory is OOMKilled")

@@ -44,6 +44,17 @@ import Wire
         "patch", "pod", pod, "--subresource=status", "--type=merge", "-p", #"{"status":{"phase":"Pending","podIP":"10.9.9.9"}}"#)
       #expect(await phases.waits { $0.contains("<Pending 10.9.9.9><Running \(address)>") })
       phases.signal(SIGTERM)
+
+      // So is the node's own, as after a silence.
+      let nodes = try cluster.kubectlRunning(
+        "get", "nodes", "-w", "-o", "jsonpath=<{.status.conditions[?(@.type==\"Ready\")].status}>")
+      #expect(await nodes.waits { $0.contains("<True>") })
+      try await cluster.kubectl(
+        "patch", "node", cluster.name, "--subresource=status", "--type=strategic", "-p",
+        #"{"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}"#)
+      #expect(
+        await nodes.waits { text in text.firstRange(of: "<Unknown>").map { text[$0.upperBound...].contains("<True>") } ?? false })
+      nodes.signal(SIGTERM)
     }
   }
 

@@ -70,7 +70,7 @@ package enum NodeAdmission {
   }
 
   package static func refusal(
-    of plan: PodPlan, used: [String: Int64], usedPorts: Set<String>, allocatable: [String: Int64]
+    of plan: PodPlan, used: [String: Int64], usedPorts: Set<String>, allocatable: [String: Int64], hasAppArmor: Bool = true
   ) -> (reason: String, message: String)? {
     var wanted = requests(plan)
     wanted["pods"] = 1000
@@ -89,6 +89,11 @@ package enum NodeAdmission {
     }
     let spec = plan.object["spec"]
     if let refused = forbiddenSysctl(spec) { return ("SysctlForbidden", "forbidden sysctl: \(refused)") }
+    let isConfined = plan.containers.contains {
+      let profile = RuntimeConfiguration.appArmorProfile(plan, $0)["profile_type"].string
+      return profile != nil && profile != "Unconfined"
+    }
+    if isConfined, !hasAppArmor { return ("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host") }
     if let system = spec["os"]["name"].string, system != "linux" {
       return ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     }

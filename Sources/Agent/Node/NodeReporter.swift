@@ -36,6 +36,8 @@ package struct NodeReporter: Sendable {
     return 0
   }
 
+  static var hasAppArmor: Bool { Files.text("/sys/module/apparmor/parameters/enabled")?.hasPrefix("Y") == true }
+
   static func processors() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   static func disk(_ path: String) -> (total: Int64, available: Int64, inodesFree: Int64) {
@@ -119,7 +121,10 @@ package struct NodeReporter: Sendable {
     }
   }
 
-  /// - Parameter readiness: why the node is not ready, or nil.
+  /// What the node says of itself: a strategic patch, which leaves the conditions and resources of others alone.
+  /// - Parameters:
+  ///   - previous: as the API shows it.
+  ///   - notReady: why the node is not ready, or nil.
   func status(previous: Value, notReady: String?, now: Moment) async -> Value {
     let version = try? await cri.call("Version", ["version": "0.1.0"], deadline: .seconds(30))
     let memoryPressure = Self.memoryAvailable() < 100 << 20
@@ -149,7 +154,6 @@ package struct NodeReporter: Sendable {
         "Ready", ready, ready ? "KubeletReady" : "KubeletNotReady",
         ready ? "kubelet is posting ready status" : notReady ?? "container runtime is down"),
     ]
-    let names = Set(own.compactMap { $0["type"].string })
     var system = utsname()
     uname(&system)
     let kernel = withUnsafePointer(to: &system.release) {
@@ -167,9 +171,12 @@ package struct NodeReporter: Sendable {
         return ["names": .array(Array(names)), "sizeBytes": .int(image["size"].int ?? 0)]
       }
     }
+    var allocatable = resources(isAllocatable: true)
+    for (name, amount) in Self.extended(previous["capacity"]) { allocatable[name] = amount }
     return [
-      "capacity": resources(isAllocatable: false), "allocatable": resources(isAllocatable: true),
-      "conditions": .array(old.filter { !names.contains($0["type"].string ?? "") } + own),
+      "capacity": resources(isAllocatable: false),
+      "allocatable": allocatable,
+      "conditions": .array(own),
       "addresses": [
         ["type": "InternalIP", "address": .string(configuration.nodeAddress)],
         ["type": "Hostname", "address": .string(configuration.nodeName)],
@@ -185,11 +192,16 @@ package struct NodeReporter: Sendable {
     ]
   }
 
-  /// Whether a status says of the node's conditions what the node says.
+  /// Resources that somebody else says the node has (`example.com/dongle`): pods may use all of them.
+  private static func extended(_ capacity: Value) -> [(key: String, value: Value)] {
+    (capacity.object?.members ?? []).filter { $0.key.contains("/") }.map { ($0.key, $0.value) }
+  }
+
+  /// Whether a status says of the node's conditions what the node says, and lets pods use what the node has.
   package static func agrees(_ shown: Value, with own: Value) -> Bool {
     (own["conditions"].array ?? []).allSatisfy { condition in
       (shown["conditions"].array ?? []).contains { $0["type"] == condition["type"] && $0["status"] == condition["status"] }
-    }
+    } && extended(shown["capacity"]).allSatisfy { shown["allocatable"][$0.key] == $0.value }
   }
 
   /// What is told of a node whose status changes: what became of its conditions, and whether it was booted anew. At a start what is well is

@@ -127,6 +127,23 @@ package enum RuntimeConfiguration {
     }
   }
 
+  /// By a container's own word, its pod's, or the annotation of earlier releases; null where none says anything.
+  static func appArmorProfile(_ plan: PodPlan, _ container: ContainerPlan) -> Value {
+    let own = container.spec["securityContext"]["appArmorProfile"]
+    let profile = own.isNull ? plan.object["spec"]["securityContext"]["appArmorProfile"] : own
+    switch profile["type"].string {
+    case "Localhost": return ["profile_type": "Localhost", "localhost_ref": .string(profile["localhostProfile"].string ?? "")]
+    case "RuntimeDefault", "Unconfined": return ["profile_type": profile["type"]]
+    default: break
+    }
+    let annotation =
+      plan.object["metadata"]["annotations"]["container.apparmor.security.beta.kubernetes.io/\(container.name)"].string ?? ""
+    if annotation == "runtime/default" { return ["profile_type": "RuntimeDefault"] }
+    if annotation == "unconfined" { return ["profile_type": "Unconfined"] }
+    guard annotation.hasPrefix("localhost/") else { return .null }
+    return ["profile_type": "Localhost", "localhost_ref": .string(String(annotation.dropFirst(10)))]
+  }
+
   static func sandbox(_ plan: PodPlan, attempt: Int, _ configuration: AgentConfiguration, hostResolver: String) -> Value {
     let spec = plan.object["spec"]
     let context = spec["securityContext"]
@@ -267,6 +284,8 @@ package enum RuntimeConfiguration {
       let readOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
       security["readonly_paths"] = .array(readOnly.map { .string($0) })
     }
+    let confinement = appArmorProfile(plan, container)
+    if !confinement.isNull { security["apparmor"] = confinement }
     let profile = pick("seccompProfile")
     security["seccomp"] =
       privileged ? ["profile_type": "Unconfined"] : profile.isNull ? ["profile_type": "Unconfined"] : seccomp(profile)
