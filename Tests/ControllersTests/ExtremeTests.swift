@@ -70,7 +70,8 @@ struct ExtremeTests {
     for case .write(.patch(_, _, _, let patch)) in round.decide() {
       revisions.append(patch.body["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
     }
-    #expect(revisions.allSatisfy(\.isNull))
+    let isWritten = revisions.contains { !$0.isNull }
+    #expect(!isWritten)
   }
 
   @Test("percents", arguments: percents)
