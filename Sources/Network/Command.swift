@@ -1,5 +1,4 @@
 import CLinux
-import NIOPosix
 import Synchronization
 
 #if canImport(Glibc)
@@ -24,7 +23,7 @@ package struct Command: Sendable {
     self.timeLimit = timeLimit
   }
 
-  /// Runs on a thread of NIO's pool, never on an event loop. Cancelling the task kills the program.
+  /// Waits on a thread of its own: one that hangs keeps no other from running. Cancelling the task kills the program.
   /// - Returns: what the program wrote to its standard output.
   /// - Throws: ``Failure`` with what it wrote to its standard error; `CancellationError`.
   @discardableResult
@@ -34,9 +33,33 @@ package struct Command: Sendable {
   package func run(_ words: [String], input: String = "") async throws -> String {
     let (all, process, limit) = (prefix + words, Child(), timeLimit)
     return try await withTaskCancellationHandler {
-      try await NIOThreadPool.singleton.runIfActive { try Self.execute(all, input: input, process, limit) }
+      try await Self.onThread { try Self.execute(all, input: input, process, limit) }
     } onCancel: {
       process.cancel()
+    }
+  }
+
+  private final class Work: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+
+  private static func onThread(_ body: @escaping @Sendable () throws -> String) async throws -> String {
+    try await withCheckedThrowingContinuation { continuation in
+      let work = Unmanaged.passRetained(Work { continuation.resume(with: Result { try body() }) })
+      var thread = pthread_t()
+      let error = pthread_create(
+        &thread, nil,
+        { work in
+          if let work { Unmanaged<Work>.fromOpaque(work).takeRetainedValue().body() }
+          return nil
+        }, work.toOpaque())
+      if error == 0 {
+        pthread_detach(thread)
+      } else {
+        work.release()
+        continuation.resume(throwing: Failure(program: "thread", message: String(cString: strerror(error))))
+      }
     }
   }
 

@@ -290,6 +290,24 @@ struct ServiceProxyTests {
     }
   }
 
+  @Test("more endpoints than the smallest draw has: every one of them is drawn", .timeLimit(.minutes(5)))
+  func everyEndpoint() async throws {
+    try await TestNode.with("dw") { node in
+      let proxy = try await proxy(node)
+      try await expose(proxy, [])
+      let ports: [UInt16] = Array(8080..<8091)
+      for port in ports {
+        try await node.serve(node.pod(0), port: Int(port), "echo \(port)")
+        let pod = SliceFacts.Endpoint(address: try ip(TestNode.pods[0]), node: "n")
+        await proxy.setSlice(key("s-\(port)"), SliceFacts(service: key("s"), endpoints: [pod], ports: [.init(port: port)]))
+      }
+      await proxy.flush()
+      var missing = Set(ports.map { "\($0)" })
+      while !missing.isEmpty { missing.remove(await node.ask(node.pod(1), serviceAddress, 80)) }
+      #expect(await proxy.transactions > 1)
+    }
+  }
+
   @Test("pods that leave the cluster appear with the node's address")
   func masquerade() async throws {
     try await TestNode.with("mq") { node in

@@ -44,10 +44,10 @@ final class DNSForwarder: Sendable {
     let attempt = overTCP ? askTCP(query, address, on: loop) : datagrams.ask(query, address, on: loop)
     attempt.whenComplete { result in
       switch result {
-      case .success(let answer):
+      case .success(let answer) where DNSMessage.isAnswer(answer, to: query):
         if tried > 0 { self.preferred.store(index, ordering: .relaxed) }
         promise.succeed(answer)
-      case .failure: self.next(query, overTCP: overTCP, first: first, tried: tried + 1, promise)
+      case .success, .failure: self.next(query, overTCP: overTCP, first: first, tried: tried + 1, promise)
       }
     }
   }
@@ -94,7 +94,7 @@ final class DNSForwarder: Sendable {
 private final class UpstreamDatagrams: Sendable {
   private struct Pending {
     var upstream: SocketAddress
-    var clientID: (UInt8, UInt8)
+    var query: [UInt8]
     var promise: EventLoopPromise<[UInt8]>
     var timeout: Scheduled<Void>
   }
@@ -114,7 +114,7 @@ private final class UpstreamDatagrams: Sendable {
       var id = UInt16.random(in: .min ... .max)
       while state.pending[id] != nil { id &+= 1 }
       let timeout = loop.scheduleTask(in: DNSForwarder.timeout) { [id] in self.end(id, .failure(DNSForwarder.NoAnswer())) }
-      state.pending[id] = Pending(upstream: upstream, clientID: (query[0], query[1]), promise: promise, timeout: timeout)
+      state.pending[id] = Pending(upstream: upstream, query: query, promise: promise, timeout: timeout)
       return (socket, id)
     }
     guard let (socket, id) = opened else {
@@ -156,6 +156,8 @@ private final class UpstreamDatagrams: Sendable {
   private func end(_ id: UInt16, from upstream: SocketAddress? = nil, _ result: Result<[UInt8], any Error>) {
     let waiting = state.withLock { state -> Pending? in
       guard let waiting = state.pending[id], upstream == nil || waiting.upstream == upstream else { return nil }
+      // What answers another question is somebody's guess: the true answer may be on its way.
+      if case .success(let answer) = result, !DNSMessage.isAnswer(answer, to: waiting.query) { return nil }
       state.pending[id] = nil
       return waiting
     }
@@ -164,7 +166,7 @@ private final class UpstreamDatagrams: Sendable {
     waiting.promise.completeWith(
       result.map { answer in
         var answer = answer
-        (answer[0], answer[1]) = waiting.clientID
+        (answer[0], answer[1]) = (waiting.query[0], waiting.query[1])
         return answer
       })
   }

@@ -121,6 +121,27 @@ package struct DNSMessage {
     return (UInt8(truncatingIfNeeded: flags & 15), flags & 0x0200 != 0, records)
   }
 
+  /// Whether a message is an answer to what was asked: whoever guesses an id has not guessed the question. One that only says why there is
+  /// no answer may leave the question out.
+  package static func isAnswer(_ answer: [UInt8], to query: [UInt8]) -> Bool {
+    guard answer.count >= 12, answer[2] & 0x80 != 0 else { return false }
+    if answer[4] == 0, answer[5] == 0 { return answer[3] & 15 != 0 }
+    guard let asked = question(in: query), let told = question(in: answer), asked.count == told.count else { return false }
+    func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5a).contains(byte) ? byte | 0x20 : byte }
+    return asked.suffix(4) == told.suffix(4) && zip(asked, told).allSatisfy { lowered($0) == lowered($1) }
+  }
+
+  /// The bytes of the one question: name, type, class.
+  private static func question(in bytes: [UInt8]) -> ArraySlice<UInt8>? {
+    guard bytes.count >= 12, bytes[4] == 0, bytes[5] == 1 else { return nil }
+    var end = 12
+    while end < bytes.count, bytes[end] != 0 {
+      guard bytes[end] < 64 else { return nil }
+      end += Int(bytes[end]) + 1
+    }
+    return end + 5 <= bytes.count ? bytes[12..<(end + 5)] : nil
+  }
+
   /// A query as a resolver sends it.
   package static func query(_ question: Question, id: UInt16) -> [UInt8] {
     var message = DNSMessage(id: id, question: question)
@@ -213,46 +234,57 @@ package struct DNSResponse {
     answers = Array(answers[..<first] + answers[start...] + answers[first..<start])
   }
 
-  /// - Parameter limit: bytes; records that do not fit are left out and the truncation flag is set.
+  /// - Parameter limit: bytes; records that do not fit are left out, from the end. Where an answer is, the truncation flag is set: the
+  ///   others are enough for a resolver that does not come again over TCP.
   package func encode(for query: DNSMessage, limit: Int) -> [UInt8] {
-    let whole = encode(for: query, truncated: isTruncated)
-    if whole.count <= limit { return whole }
-    var short = self
-    short.additional = []
-    short.authority = []
-    let withoutExtras = short.encode(for: query, truncated: isTruncated)
-    if withoutExtras.count <= limit { return withoutExtras }
-    short.answers = []
-    return short.encode(for: query, truncated: true)
-  }
-
-  private func encode(for query: DNSMessage, truncated: Bool) -> [UInt8] {
     var flags: UInt16 = 0x8080 | UInt16(query.operation & 15) << 11 | UInt16(code.rawValue)
     if isAuthoritative { flags |= 0x0400 }
-    if truncated { flags |= 0x0200 }
+    if isTruncated { flags |= 0x0200 }
     if query.recursionDesired { flags |= 0x0100 }
-    return encode(for: query, flags: flags)
+    return encode(for: query, flags: flags, limit: limit)
   }
 
-  fileprivate func encode(for query: DNSMessage, flags: UInt16) -> [UInt8] {
+  fileprivate func encode(for query: DNSMessage, flags: UInt16, limit: Int = Int(UInt16.max)) -> [UInt8] {
     var writer = Writer()
     writer.uint16(query.id)
     writer.uint16(flags)
     writer.uint16(query.question == nil ? 0 : 1)
-    writer.uint16(UInt16(clamping: answers.count))
-    writer.uint16(UInt16(clamping: authority.count))
-    writer.uint16(UInt16(clamping: additional.count + (query.hasEDNS ? 1 : 0)))
+    // What fits is known when it is written.
+    for _ in 0..<3 { writer.uint16(0) }
     if let question = query.question {
       writer.name(question.name)
       writer.uint16(question.type)
       writer.uint16(question.recordClass)
     }
-    for record in answers.prefix(Int(UInt16.max)) + authority + additional { writer.record(record) }
+    let room = min(limit, Int(UInt16.max)) - (query.hasEDNS ? 11 : 0)
+    var counts: [UInt16] = []
+    for section in [answers, authority, additional] {
+      var count: UInt16 = 0
+      for record in section {
+        let end = writer.bytes.count
+        writer.record(record)
+        if writer.bytes.count > room {
+          // Names that were written with it are pointed at by nothing that follows: the next is the end.
+          writer.bytes.removeLast(writer.bytes.count - end)
+          break
+        }
+        count += 1
+      }
+      counts.append(count)
+      if Int(count) < section.count { break }
+    }
+    if let answered = counts.first, Int(answered) < answers.count { writer.bytes[2] |= 0x02 }
     if query.hasEDNS {
       writer.bytes.append(0)
       writer.uint16(DNSMessage.RecordType.opt.rawValue)
       writer.uint16(4096)
       writer.bytes += [0, 0, 0, 0, 0, 0]
+    }
+    counts += repeatElement(0, count: 3 - counts.count)
+    if query.hasEDNS { counts[2] += 1 }
+    for (section, count) in counts.enumerated() {
+      writer.bytes[6 + 2 * section] = UInt8(count >> 8)
+      writer.bytes[7 + 2 * section] = UInt8(truncatingIfNeeded: count)
     }
     return writer.bytes
   }

@@ -91,8 +91,9 @@ package struct NodeTable: Sendable {
 }
 
 extension Command {
-  /// Whether there is no such nftables table.
+  /// Whether there is no such nftables table; false where nftables does not say.
   func lacksTable(_ name: String, _ family: IPAddress.Family) async -> Bool {
-    (try? await run("nft", "-t", "list", "table", family == .v4 ? "ip" : "ip6", name)) == nil
+    guard let tables = try? await run("nft", "list", "tables") else { return false }
+    return !tables.split(separator: "\n").contains("table \(family == .v4 ? "ip" : "ip6") \(name)")
   }
 }

@@ -82,8 +82,21 @@ struct NftablesProgram: Sendable {
     return own.isEmpty ? "" : "elements = { \(own.joined(separator: ", ")) }; auto-merge;"
   }
 
+  /// 8, 16, 32, …
+  static func roundedSlots(_ needed: Int) -> Int {
+    var slots = 8
+    while slots < needed { slots *= 2 }
+    return slots
+  }
+
   /// Maps and chains of slots, and the chains that draw one of n slots (n = slot + 1).
+  ///
+  /// What a number that was drawn leads to stands in a map that all draws of up to 8, 16, 32, … slots share: one for each n would be
+  /// half a million elements for a thousand endpoints, and one for all n would have the kernel look at all slots for every front when it
+  /// looks for loops.
+  /// - Parameter slots: from 0 or what ``roundedSlots(_:)`` gave before, to what it gives now.
   func slotChains(_ slots: Range<Int>) -> String {
+    guard !slots.isEmpty else { return "" }
     var text = ""
     for slot in slots {
       text += """
@@ -96,12 +109,29 @@ struct NftablesProgram: Sendable {
           chain n-\(slot) {
             dnat \(ip) to meta l4proto . th dport map @n\(slot)
           }
-          chain fd-\(slot + 1) {
-            \(draw("f", slot + 1))
+        }
+
+        """
+    }
+    var size = Self.roundedSlots(slots.lowerBound + 1)
+    while size <= slots.upperBound {
+      for prefix in ["f", "n"] {
+        let elements = (0..<size).map { "\($0) : goto \(prefix)-\($0)" }.joined(separator: ", ")
+        text += """
+          table \(ip) \(table) {
+            map \(prefix)-drawn-\(size) { typeof numgen random mod \(size) : verdict; }
           }
-          chain nd-\(slot + 1) {
-            \(draw("n", slot + 1))
-          }
+          add element \(ip) \(table) \(prefix)-drawn-\(size) { \(elements) }
+
+          """
+      }
+      size *= 2
+    }
+    for slot in slots {
+      text += """
+        table \(ip) \(table) {
+          chain fd-\(slot + 1) { \(draw("f", slot + 1)); }
+          chain nd-\(slot + 1) { \(draw("n", slot + 1)); }
         }
 
         """
@@ -110,8 +140,7 @@ struct NftablesProgram: Sendable {
   }
 
   private func draw(_ prefix: String, _ count: Int) -> String {
-    if count == 1 { return "goto \(prefix)-0" }
-    return "numgen random mod \(count) vmap { " + (0..<count).map { "\($0) : goto \(prefix)-\($0)" }.joined(separator: ", ") + " }"
+    count == 1 ? "goto \(prefix)-0" : "numgen random mod \(count) vmap @\(prefix)-drawn-\(Self.roundedSlots(count))"
   }
 
   /// `delete element` or `add element` statements, one a map.

@@ -60,7 +60,8 @@ package actor ServiceProxy {
   /// Asks nftables whether it would take the tables, and changes nothing.
   /// - Throws: where it refuses: no root, no kernel support, no program.
   package func check() async throws {
-    try await command.run("nft", "-c", "-f", "-", input: programs.map { $0.creation(slots: Self.roundedSlots(0)) }.joined())
+    try await command.run(
+      "nft", "-c", "-f", "-", input: programs.map { $0.creation(slots: NftablesProgram.roundedSlots(0)) }.joined())
   }
 
   /// Makes the tables, once everything that exists has been told: what an earlier run left in force is replaced by the same services in
@@ -192,7 +193,7 @@ package actor ServiceProxy {
   private func replaceAll() async throws {
     while state.isDirty { _ = state.takeChange() }
     slots = 0
-    let wanted = Self.roundedSlots(state.mostSlots)
+    let wanted = NftablesProgram.roundedSlots(state.mostSlots)
     let elements = state.everything
     let script = programs.map { $0.creation(slots: wanted) + $0.statements("add", elements) }.joined()
     try await apply(script)
@@ -203,15 +204,8 @@ package actor ServiceProxy {
 
   private func growth(to needed: Int) -> String {
     guard needed > slots else { return "" }
-    let wanted = Self.roundedSlots(needed)
+    let wanted = NftablesProgram.roundedSlots(needed)
     defer { slots = wanted }
     return programs.map { $0.slotChains(slots..<wanted) }.joined()
-  }
-
-  /// 8, 16, 32, …
-  private static func roundedSlots(_ needed: Int) -> Int {
-    var slots = 8
-    while slots < needed { slots *= 2 }
-    return slots
   }
 }

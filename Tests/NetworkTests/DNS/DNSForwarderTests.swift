@@ -36,17 +36,19 @@ import Testing
     let upstream = try await TCPUpstream()
     try await DNSServerTests.withServer(upstreams: ["127.0.0.1"], ports: [upstream.port]) { server in
       let port = try #require(server.tcpPort)
-      let answers = try await withThrowingTaskGroup(of: [[UInt8]].self) { group in
-        for _ in 0..<4 {
-          group.addTask {
-            let client = try await TCPClient(port: port)
-            let queries = (0..<8).map { DNSServerTests.query("example.org", type: .a, id: UInt16($0)) }
-            let answers = try await client.ask(queries, answers: 8)
-            client.close()
-            return answers
-          }
-        }
-        return try await group.reduce(into: []) { $0 += $1 }
+      let queries = (0..<8).flatMap { id in
+        let query = DNSServerTests.query("example.org", type: .a, id: UInt16(id))
+        return [0, UInt8(query.count)] + query
+      }
+      var clients: [TCPClient] = []
+      for _ in 0..<4 {
+        clients.append(try await TCPClient(port: port))
+        _ = try await clients.last?.send(queries, upTo: queries.count)
+      }
+      var answers: [[UInt8]] = []
+      for client in clients {
+        answers += try await client.read(8)
+        client.close()
       }
       #expect(answers.count == 32 && answers.allSatisfy { $0.count >= 12 && $0[3] & 15 == 2 })
     }

@@ -144,6 +144,24 @@ import Wire
     #expect(throws: DNSMessage.Malformed.self) { try DNSMessage.answers(in: DNSMessage.query(.init(name: "a", type: 1), id: 1)) }
   }
 
+  @Test("an upstream's answer is one to the question that was asked, however it writes capitals; an error may leave it out")
+  func questions() {
+    let query = DNSMessage.query(.init(name: "www.example.org", type: 1), id: 77)
+    func answer(_ name: String, type: UInt16 = 1) -> [UInt8] {
+      var bytes = DNSMessage.query(.init(name: name, type: type), id: 9)
+      bytes[2] |= 0x80
+      return bytes
+    }
+    #expect(DNSMessage.isAnswer(answer("wwW.Example.org"), to: query))
+    for other in [answer("evil"), answer("www.example.com"), answer("www.example.org", type: 28), query, [], [1, 2, 0x81]] {
+      #expect(!DNSMessage.isAnswer(other, to: query), "\(other)")
+    }
+    #expect(DNSMessage.isAnswer([0, 9, 0x81, 2, 0, 0, 0, 0, 0, 0, 0, 0], to: query))
+    #expect(!DNSMessage.isAnswer([0, 9, 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0], to: query))
+    let whole = answer("www.example.org")
+    for length in 0..<whole.count { #expect(!DNSMessage.isAnswer(Array(whole.prefix(length)), to: query)) }
+  }
+
   @Test("names of others are forwarded", arguments: ["example.org", "local", "notcluster.local", "9.9.9.9.in-addr.arpa"])
   func foreign(name: String) { #expect(Self.ask(name, .a) == nil) }
 
