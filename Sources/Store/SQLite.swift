@@ -27,8 +27,10 @@ final class SQLite {
 
   /// Opens a file, or makes one that only its owner can read.
   init(path: String) throws(Failure) {
-    // SQLite gives -wal and -shm the mode of the file itself.
-    let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    // SQLite gives -wal and -shm the mode of the file itself. Only a file that is not there is opened here: closing any descriptor of one
+    // that another connection of this process has open would drop that connection's record locks, and with them all protection from
+    // other processes, who would take themselves for the last and delete the write-ahead log.
+    let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     if file >= 0 { Glibc.close(file) }
     var handle: OpaquePointer?
     let code = sqlite3_open_v2(

@@ -250,6 +250,12 @@ import Testing
       let revision = try await kubectl(first, "get", "configmap", "later", "-o", "jsonpath={.metadata.resourceVersion}")
       server.signal(SIGKILL)
       _ = await server.outcome()
+      // What was acknowledged after a backup survives a crash as ever.
+      let once = try Running(inside + [Cluster.gantry, "server", "--data-dir", first])
+      #expect(await once.waits { $0.contains("ready") })
+      #expect(try await kubectl(first, "get", "configmap", "later", "-o", "jsonpath={.data.a}") == "1")
+      once.signal(SIGTERM)
+      #expect(await once.outcome().status == 0)
 
       try FileManager.default.createDirectory(
         atPath: second, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])

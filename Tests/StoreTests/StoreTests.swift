@@ -26,6 +26,26 @@ import Wire
     }
   }
 
+  @Test("another process that reads the file and goes away takes nothing: what is written after it survives a crash")
+  func otherProcesses() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/state.db"
+      let store = try SQLiteStore(.init(path: path))
+      defer { store.close() }
+      try await store.put("before", [1])
+      #expect(system("sqlite3 \(path) 'select count(*) from log' >/dev/null") == 0)
+      try SQLiteStore.backup(path, to: "\(directory)/copy-in-this-process.db")
+      #expect(system("sqlite3 \(path) 'select count(*) from log' >/dev/null") == 0)
+      try await store.put("after", [2])
+      // As a crash leaves it.
+      #expect(system("mkdir \(directory)/crashed && cp \(path) \(path)-wal \(directory)/crashed") == 0)
+      let again = try SQLiteStore(.init(path: "\(directory)/crashed/state.db"))
+      defer { again.close() }
+      #expect(try again.get(testKey("before"), at: nil)?.value == [1])
+      #expect(try again.get(testKey("after"), at: nil)?.value == [2])
+    }
+  }
+
   @Test("another cluster's data and a newer format are refused in one sentence, and stay as they are")
   func refusals() async throws {
     try await withTemporaryDirectory { directory in
