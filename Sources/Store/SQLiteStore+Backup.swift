@@ -59,7 +59,8 @@ extension SQLiteStore {
       refusal = try amend(copy)
     } catch {
       discard()
-      throw error.storeError(path: target)
+      // The copy is new: what is damaged is the source.
+      throw error.storeError(path: error.isCorruption ? source : target)
     }
     if let refusal {
       discard()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlPlane
 import Glibc
 import Store
 
@@ -38,7 +39,16 @@ struct Restore: AsyncParsableCommand {
     let lock = try directory.lock()
     defer { lock.release() }
     let target = DatastoreOption.path(datastore, in: common.dataDir)
+    let token = try directory.serverToken(of: file)
     do { try SQLiteStore.restore(file, to: target) } catch { throw StartFailure("\(error)") }
+    do {
+      let store = try SQLiteStore(.init(path: target))
+      defer { store.close() }
+      _ = try ServerIdentity(store: store, sealer: Sealer(token: token))
+    } catch {
+      for suffix in ["", "-wal", "-shm", ".lock", ".reserve"] { unlink(target + suffix) }
+      throw error
+    }
     unlink("\(directory.path)/\(DataDirectory.clusterFile)")
     GantryCommand.write("\(target) made of \(file); start with: gantry up --data-dir \(common.dataDir)", to: STDOUT_FILENO)
   }

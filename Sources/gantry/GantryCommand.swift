@@ -20,6 +20,8 @@ struct GantryCommand: AsyncParsableCommand {
   static func main() async {
     // A client that goes away must not end the process.
     signal(SIGPIPE, SIG_IGN)
+    // What is private is made so by its mode; what containers see must not depend on who started the server.
+    umask(0o022)
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand { try await asynchronous.run() } else { try command.run() }

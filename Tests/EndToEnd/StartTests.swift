@@ -259,7 +259,18 @@ import Testing
 
       try FileManager.default.createDirectory(
         atPath: second, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      let lost = try await Command.run(
+        [Cluster.gantry, "restore", "--data-dir", second, "\(directory)/backup.db"], mayFail: true)
+      #expect(lost.status == 1 && lost.errors.contains("server-token"), "\(lost)")
+      try Data(String(repeating: "0", count: 40).utf8).write(to: URL(fileURLWithPath: "\(second)/server-token"))
+      let foreign = try await Command.run(
+        [Cluster.gantry, "restore", "--data-dir", second, "\(directory)/backup.db"], mayFail: true)
+      #expect(foreign.status == 1 && foreign.errors.contains("another server token"), "\(foreign)")
+      try FileManager.default.removeItem(atPath: "\(second)/server-token")
       try FileManager.default.copyItem(atPath: "\(first)/server-token", toPath: "\(second)/server-token")
+      try Data("junk".utf8).write(to: URL(fileURLWithPath: "\(directory)/junk.db"))
+      let junk = try await Command.run([Cluster.gantry, "restore", "--data-dir", second, "\(directory)/junk.db"], mayFail: true)
+      #expect(junk.status == 1 && junk.errors.contains("junk.db is damaged"), "\(junk)")
       try await Command.run([Cluster.gantry, "restore", "--data-dir", second, "\(directory)/backup.db"])
       let restored = try Running(inside + [Cluster.gantry, "server", "--data-dir", second])
       #expect(await restored.waits { $0.contains("ready") })
