@@ -156,6 +156,10 @@ struct RulePath: Sendable {
   var nodes: [Node] = []
   var text = ""
 
+  /// The single field that the path names, and the step to it.
+  private(set) var onlyField: String?
+  private(set) var onlyStep = FieldStep.index(0)
+
   /// The last field is a pointer to a struct: an empty one is given, not absent.
   var endsInStructPointer = false
 
@@ -166,12 +170,6 @@ struct RulePath: Sendable {
   }
 
   var isRoot: Bool { nodes.isEmpty }
-  /// The single field that the path names.
-  var onlyField: String? {
-    guard nodes.count == 1, case .field(let name) = nodes[0].step else { return nil }
-    return name
-  }
-
   init(_ text: String, table: SchemaTable? = nil, type: Shape? = nil) {
     self.text = text
     var shape = type
@@ -190,6 +188,10 @@ struct RulePath: Sendable {
       if isKey, !nodes.isEmpty { nodes[nodes.count - 1].isAlwaysThere = true }
       nodes.append(Node(step: .field(part), isAlwaysThere: isAlwaysThere, isKey: isKey))
       shape = next ?? (shape?.kind == .map ? shape.flatMap { table?.shape($0.element) } : nil)
+    }
+    if nodes.count == 1, case .field(let name) = nodes[0].step {
+      onlyField = name
+      onlyStep = nodes[0].isKey ? .key(name) : .field(name)
     }
   }
 

@@ -28,6 +28,12 @@ struct ValidationRules: Sendable {
   let openFormats: Set<String>
   /// By position of the shape: whether it has rules or leads to one that has.
   let reaching: [Bool]
+  /// By position of the shape: its rules that end the way below a field.
+  let ending: [[ValidationRule]]
+  /// Types that are treated in their own way.
+  enum Special: Sendable { case none, pod, endpoints, statefulSet }
+  /// By position of the shape.
+  let special: [Special]
 
   init(table: SchemaTable) {
     let blob = gantry_validation_table()
@@ -73,6 +79,15 @@ struct ValidationRules: Sendable {
     }
     types.merge(inherited) { $0 + $1 }
     self.types = table.shapes.indices.map { types[Int32($0)] ?? [] }
+    ending = self.types.map { $0.filter { $0.kind == .skip || $0.kind == .maxItems } }
+    special = table.shapes.map { shape in
+      switch shape.name {
+      case "core/v1.Pod", "core/v1.PodTemplateSpec": .pod
+      case "core/v1.Endpoints": .endpoints
+      case "apps/v1.StatefulSetSpec": .statefulSet
+      default: .none
+      }
+    }
     self.sets = sets
     self.names = names
     self.unenforced = unenforced

@@ -45,6 +45,15 @@ extension Validator {
         }
       }
     default:
+      if let name = rule.path.onlyField {
+        // Most rules are of one field, and most of those have nothing to look at.
+        let found = value[name]
+        guard applies(rule, found) else { return }
+        path.append(rule.path.onlyStep)
+        check(rule, found, old[name], in: value, base: base)
+        path.removeLast()
+        return
+      }
       visit(rule.path, value, old) { found, before in
         guard applies(rule, found) else { return }
         check(rule, found, before, in: value, base: base)

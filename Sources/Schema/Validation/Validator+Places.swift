@@ -11,33 +11,34 @@ enum FieldStep {
 extension Validator {
   /// Calls `body` with every value at the path, the stored value there, and the steps that lead to it.
   func visit(_ rule: RulePath, _ value: Value, _ old: Value, _ body: (Value, Value) -> Void) {
-    visit(rule.nodes[...], value, old, body)
+    visit(rule.nodes, 0, value, old, body)
   }
 
-  func visit(_ nodes: ArraySlice<RulePath.Node>, _ value: Value, _ old: Value, _ body: (Value, Value) -> Void) {
-    guard let node = nodes.first else { return body(value, old) }
-    switch node.step {
+  /// - Parameter position: of the next step.
+  private func visit(_ nodes: [RulePath.Node], _ position: Int, _ value: Value, _ old: Value, _ body: (Value, Value) -> Void) {
+    guard position < nodes.count else { return body(value, old) }
+    switch nodes[position].step {
     case .field(let name):
       var member = value[name]
-      if member.isNull, nodes.count > 1 {
-        guard node.isAlwaysThere else { return }
+      if member.isNull, position + 1 < nodes.count {
+        guard nodes[position].isAlwaysThere else { return }
         member = .emptyObject
       }
-      path.append(node.isKey ? .key(name) : .field(name))
-      visit(nodes.dropFirst(), member, old[name], body)
+      path.append(nodes[position].isKey ? .key(name) : .field(name))
+      visit(nodes, position + 1, member, old[name], body)
       path.removeLast()
     case .each:
       if case .array(let elements) = value {
         for (i, element) in elements.enumerated() {
           path.append(.index(i))
-          visit(nodes.dropFirst(), element, old[i], body)
+          visit(nodes, position + 1, element, old[i], body)
           path.removeLast()
         }
       } else if case .object(let object) = value {
         let stored = ObjectIndex(old.object ?? Object())
         for member in object.members {
           path.append(.key(member.key))
-          visit(nodes.dropFirst(), member.value, stored[member.key] ?? .null, body)
+          visit(nodes, position + 1, member.value, stored[member.key] ?? .null, body)
           path.removeLast()
         }
       }

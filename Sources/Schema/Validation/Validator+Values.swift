@@ -32,14 +32,14 @@ extension Validator {
   }
 
   func enumeration(_ rule: ValidationRule, _ value: Value, base: Int) {
+    if rule.wholeValue, case .array(let elements) = value {
+      if elements.allSatisfy({ rule.values.contains($0) || $0.string == "*" }) { return }
+    } else {
+      if rule.values.contains(value) { return }
+      if let text = value.string, rule.prefixes.contains(where: { text.hasPrefix($0) }) { return }
+    }
     let shown = (rule.shown?.array ?? rule.values).map { $0.string.map(FieldError.quoted) ?? $0.json }.joined(separator: ", ")
     let detail = rule.message.isEmpty ? "supported values: \(shown)" : rule.message
-    if rule.wholeValue, case .array(let elements) = value {
-      if elements.contains(where: { !rule.values.contains($0) && $0.string != "*" }) { report(rule, base: base, value, detail) }
-      return
-    }
-    if rule.values.contains(value) { return }
-    if let text = value.string, rule.prefixes.contains(where: { text.hasPrefix($0) }) { return }
     report(rule, base: base, value.isNull ? "" : value, detail)
   }
 
@@ -158,8 +158,14 @@ extension Validator {
     let messages = RuleFormat.percent.check(text)
     if let message = messages.first {
       report(rule, base: base, value, message)
-    } else if rule.max100, let percent = Int(text.dropLast()), percent > 100 {
-      report(rule, base: base, value, "must not be greater than 100%")
+    } else {
+      // More than fits a number of pods is more than anything.
+      let percent = Int32(text.dropLast()) ?? .max
+      if rule.max100, percent > 100 {
+        report(rule, base: base, value, "must not be greater than 100%")
+      } else if percent == .max {
+        report(rule, base: base, value, "must be less than \(Int32.max)%")
+      }
     }
   }
 }

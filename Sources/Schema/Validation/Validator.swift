@@ -51,7 +51,6 @@ final class Validator {
   /// More errors than this help nobody.
   static let maximumErrors = 1000
   let bit: UInt8
-  static let podTypes: Set<String> = ["core/v1.Pod", "core/v1.PodTemplateSpec"]
 
   init(
     table: SchemaTable, rules: ValidationRules, kind: ResourceKind, operation: ValidationOperation, root: Value, oldRoot: Value?
@@ -98,33 +97,12 @@ final class Validator {
         path.removeLast()
       }
     case .object:
+      let special = rules.special[Int(id.index)]
+      guard special == .pod else { return members(id, special, value, old, isRoot: isRoot) }
       let outer = (pod, oldPod, podPlace)
-      if Self.podTypes.contains(shape.name) { (pod, oldPod, podPlace) = (value, old, Self.text(path) + "/") }
-      defer { (pod, oldPod, podPlace) = outer }
-      var skipped: [String] = []
-      let list = rules.types[Int(id.index)]
-      if !list.isEmpty {
-        apply(list, value, old, isAllowed: isMain)
-        if isLeftAlone(shape, value, old) { skipped.append("subsets") }
-        for rule in list where rule.kind == .skip || rule.kind == .maxItems {
-          guard let field = rule.path.onlyField, holds(rule.when, value, old) else { continue }
-          if rule.kind == .skip || (value[field].array?.count ?? 0) > Int(rule.maximum ?? .max) { skipped.append(field) }
-        }
-      }
-      for field in rules.descents[Int(id.index)] where skipped.isEmpty || !skipped.contains(field.name) {
-        // The status of the main resource was reset by the strategy: nothing in it is the client's.
-        if isRoot, isMain, field.name == "status" { continue }
-        if isRoot, field.name == "metadata" { continue }
-        var member = value[field.name]
-        if shape.name == "apps/v1.StatefulSetSpec", field.name == "template" { member = Self.withClaims(value) }
-        if member.isNull {
-          guard field.isAlwaysThere else { continue }
-          member = .emptyObject
-        }
-        path.append(.field(field.name))
-        walk(field.type, member, old[field.name])
-        path.removeLast()
-      }
+      (pod, oldPod, podPlace) = (value, old, Self.text(path) + "/")
+      members(id, special, value, old, isRoot: isRoot)
+      (pod, oldPod, podPlace) = outer
     case .objectOrArray, .objectOrBool, .objectOrStrings:
       // A schema of its own below a schema: in JSON it stands where the field does.
       guard let schema = shape.fields.first(where: { table.shape($0.type).kind == .object }) else { return }
@@ -138,9 +116,33 @@ final class Validator {
     }
   }
 
-  /// Addresses of old that are written back unchanged may break today's rules.
-  private func isLeftAlone(_ shape: Shape, _ value: Value, _ old: Value) -> Bool {
-    shape.name == "core/v1.Endpoints" && oldRoot != nil && Self.isSame(value["subsets"], old["subsets"])
+  /// The rules of a struct, and what lies below it.
+  private func members(_ id: TypeID, _ special: ValidationRules.Special, _ value: Value, _ old: Value, isRoot: Bool) {
+    var skipped: [String] = []
+    let list = rules.types[Int(id.index)]
+    if !list.isEmpty {
+      apply(list, value, old, isAllowed: isMain)
+      // Addresses of old that are written back unchanged may break today's rules.
+      if special == .endpoints, oldRoot != nil, Self.isSame(value["subsets"], old["subsets"]) { skipped.append("subsets") }
+      for rule in rules.ending[Int(id.index)] {
+        guard let field = rule.path.onlyField, holds(rule.when, value, old) else { continue }
+        if rule.kind == .skip || (value[field].array?.count ?? 0) > Int(rule.maximum ?? .max) { skipped.append(field) }
+      }
+    }
+    for field in rules.descents[Int(id.index)] where skipped.isEmpty || !skipped.contains(field.name) {
+      // The status of the main resource was reset by the strategy: nothing in it is the client's.
+      if isRoot, isMain, field.name == "status" { continue }
+      if isRoot, field.name == "metadata" { continue }
+      var member = value[field.name]
+      if special == .statefulSet, field.name == "template" { member = Self.withClaims(value) }
+      if member.isNull {
+        guard field.isAlwaysThere else { continue }
+        member = .emptyObject
+      }
+      path.append(.field(field.name))
+      walk(field.type, member, old[field.name])
+      path.removeLast()
+    }
   }
 
   /// A stateful set's template as its pods will be: its claims are volumes.

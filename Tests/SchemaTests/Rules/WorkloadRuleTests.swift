@@ -36,6 +36,13 @@ import Testing
     """
 
   static let creates: [RuleCase] = [
+    RuleCase(
+      deployment, "  selector:", "  strategy: {rollingUpdate: {maxSurge: '9223372036854775807%'}}\n  selector:",
+      #"spec.strategy.rollingUpdate.maxSurge: Invalid value: "9223372036854775807%": must be less than 2147483647%"#),
+    RuleCase(
+      deployment, "  selector:", "  strategy: {rollingUpdate: {maxUnavailable: '99999999999999999999%'}}\n  selector:",
+      #"spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "99999999999999999999%": must not be greater than 100%"#),
+    RuleCase(deployment, "  selector:", "  strategy: {rollingUpdate: {maxSurge: '250%'}}\n  selector:"),
     // One cause where the policy is missing or Always, another where it is none at all.
     RuleCase(
       job, "restartPolicy: Never, ", "",
