@@ -8,11 +8,6 @@ package struct FieldChanges: Sendable {
 }
 
 extension SchemaTable {
-  /// The fields that a configuration sets: what its applier owns.
-  package func fieldSet(of value: Value, type: TypeID) -> FieldSet {
-    OwnershipWalk(table: self).fields(of: value, .object(shape(type)))
-  }
-
   /// The fields in which two states differ.
   /// - Parameter old: nil for an object that is created.
   package func changedFields(old: Value?, new: Value, type: TypeID) -> FieldChanges {

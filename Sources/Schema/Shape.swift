@@ -60,13 +60,6 @@ package final class Shape: Sendable {
     writtenAbsent = fields.indices.reduce(0) { $0 | (fields[$1].isWrittenAbsent ? 1 << UInt64($1) : 0) }
   }
 
-  package var isScalar: Bool {
-    switch kind {
-    case .list, .map, .object, .listMessage, .rawExtension, .rawJSON, .objectOrArray, .objectOrBool, .objectOrStrings: false
-    default: true
-    }
-  }
-
   var isCollection: Bool { kind == .list || kind == .map || kind == .listMessage }
 
   /// Where the field of a JSON name stands in ``fields``.

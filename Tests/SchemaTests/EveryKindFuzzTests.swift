@@ -28,7 +28,7 @@ import Wire
     _ = table.encodeProtobufMetadata(stored)
     let wire = table.encodeProtobuf(stored, kind: kind)
     _ = try table.decode(wire, encoding: .protobuf, type: kind.type)
-    _ = table.fieldSet(of: value, type: kind.type)
+    _ = table.changedFields(old: nil, new: value, type: kind.type)
     return again.value
   }
 

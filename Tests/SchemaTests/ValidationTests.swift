@@ -180,11 +180,11 @@ import Wire
         if kind.isNamespaced, value["metadata"]["namespace"].isNull { value["metadata"]["namespace"] = "default" }
         table.applyDefaults(&value, kind: kind)
         let errors = table.validate(value, old: nil, kind: kind, operation: .create)
-        if !errors.isEmpty { print("REFUSED \(name) \(kind.kind): \(FieldError.summary(errors).prefix(600))") }
+        if !errors.isEmpty { print("REFUSED \(name) \(kind.kind): \(errors.map(\.description))") }
         var stored = value
         stored["metadata"]["resourceVersion"] = "1"
         let again = table.validate(stored, old: stored, kind: kind, operation: .update)
-        if errors.isEmpty, !again.isEmpty { print("UPDATE \(name) \(kind.kind): \(FieldError.summary(again).prefix(600))") }
+        if errors.isEmpty, !again.isEmpty { print("UPDATE \(name) \(kind.kind): \(again.map(\.description))") }
       }
     }
   }

@@ -67,13 +67,6 @@ package struct FieldError: Sendable, Equatable, CustomStringConvertible {
 
   package var description: String { "\(field): \(message)" }
 
-  /// E of `Deployment.apps "web" is invalid: E`: one error, or all in brackets; equal ones once.
-  package static func summary(_ errors: [FieldError]) -> String {
-    var seen: Set<String> = []
-    let texts = errors.map(\.description).filter { seen.insert($0).inserted }
-    return texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
-  }
-
   /// A value as Go prints it in such errors.
   static func shown(_ value: Value) -> String {
     switch value {
