@@ -81,6 +81,15 @@ import Wire
         try await test.admin.create(.pods, namespace: "default", body: TestPlane.pod("silent"), WriteOptions())
       }
       #expect(silent?.message == "pods \"silent\" is forbidden: failed quota: q: must specify limits.cpu for: c")
+      // What runs beside the containers counts with them.
+      var beside = pod("beside", cpu: "1")
+      beside["spec"]["initContainers"] = [
+        ["name": "s", "image": "x", "restartPolicy": "Always", "resources": ["limits": ["cpu": "1"]]]
+      ]
+      let sum = await #expect(throws: APIError.self) {
+        try await test.admin.create(.pods, namespace: "default", body: beside, WriteOptions())
+      }
+      #expect(sum?.message.contains("requested: limits.cpu=2,pods=1") == true)
       let gone = try #require(try await test.admin.list(.pods, namespace: "default", ListOptions()).items.first)
       try await test.admin.delete(.pods, gone.key, DeleteOptions())
       let big = await #expect(throws: APIError.self) {

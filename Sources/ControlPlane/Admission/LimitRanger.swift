@@ -76,7 +76,8 @@ enum LimitRanger {
         }
       case "Pod":
         faults += bounds(
-          limit, "Pod", total("requests", containers, initContainers), total("limits", containers, initContainers))
+          limit, "Pod", PodResources.total(pod["spec"], "requests", overhead: false),
+          PodResources.total(pod["spec"], "limits", overhead: false))
       default: break
       }
     }
@@ -160,23 +161,6 @@ enum LimitRanger {
     let millionths = Int64(clamping: Int128((number * 1e6).rounded()))
     let fraction = String(millionths % 1_000_000)
     return "\(millionths / 1_000_000).\(String(repeating: "0", count: 6 - fraction.count))\(fraction)"
-  }
-
-  /// A pod asks for the sum of its containers, or for what its greediest init container asks.
-  private static func total(_ kind: String, _ containers: [Value], _ initContainers: [Value]) -> [String: Quantity] {
-    var total: [String: Quantity] = [:]
-    for container in containers {
-      for (name, quantity) in quantities(container, kind) {
-        let known = total[name]
-        total[name] = Quantity(nanos: (known?.nanos ?? 0) + quantity.nanos, format: known?.format ?? quantity.format)
-      }
-    }
-    for container in initContainers {
-      for (name, quantity) in quantities(container, kind) where total[name].map({ quantity > $0 }) ?? true {
-        total[name] = quantity
-      }
-    }
-    return total
   }
 
   private static func quantities(_ value: Value, _ kind: String) -> [String: Quantity] {

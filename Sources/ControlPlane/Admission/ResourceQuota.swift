@@ -94,11 +94,19 @@ final class QuotaLedger: Sendable {
     return revisions.withLock { $0[namespace] }.map { .revision(key, $0) } ?? .absent(key)
   }
 
-  /// Learns from a commit that went through, or from one that another server's commit refused.
+  /// Learns from a commit that another server's commit refused.
   func learn(_ key: StoreKey, _ revision: Revision?) {
     guard key.resource == Self.resource else { return }
     revisions.withLock { $0[key.key.namespace] = revision }
   }
+
+  /// Learns from a commit that went through: a ledger goes with its namespace.
+  func learn(_ write: Transaction.Write, _ revision: Revision) {
+    if case .put = write { learn(write.key, revision) } else { learn(write.key, nil) }
+  }
+
+  /// Namespaces whose ledger is known.
+  var namespaces: Set<String> { revisions.withLock { Set($0.keys) } }
 
   func note(_ namespace: String) {
     _ = changed.withLock { $0.insert(namespace) }
@@ -111,9 +119,6 @@ final class QuotaLedger: Sendable {
       return changed
     }
   }
-}
-
-extension Quantity {
 }
 
 /// What objects use of a quota, from the objects alone.
@@ -183,7 +188,12 @@ enum QuotaUsage {
       let phase = object["status"]["phase"].string
       if phase == "Succeeded" || phase == "Failed" { return ["count/pods": one] }
       usage["pods"] = one
-      for section in ["requests", "limits"] { pod(object["spec"], section, &usage) }
+      for section in ["requests", "limits"] {
+        for (resource, quantity) in PodResources.total(object["spec"], section) {
+          usage["\(section).\(resource)"] = quantity
+          if section == "requests" { usage[resource] = quantity }
+        }
+      }
     case ("", "services"):
       usage["services"] = one
       let type = object["spec"]["type"].string
@@ -198,27 +208,6 @@ enum QuotaUsage {
     default: break
     }
     return usage
-  }
-
-  /// The larger of the containers together and the largest init container, per resource.
-  private static func pod(_ spec: Value, _ section: String, _ usage: inout [String: Quantity]) {
-    var sum: [String: Quantity] = [:]
-    for container in spec["containers"].array ?? [] {
-      for member in container["resources"][section].object?.members ?? [] {
-        if let quantity = member.value.string.flatMap({ Quantity($0) }) { sum[member.key] = (sum[member.key] ?? .zero) + quantity }
-      }
-    }
-    for container in spec["initContainers"].array ?? [] {
-      for member in container["resources"][section].object?.members ?? [] {
-        if let quantity = member.value.string.flatMap({ Quantity($0) }), quantity > sum[member.key] ?? .zero {
-          sum[member.key] = quantity
-        }
-      }
-    }
-    for (resource, quantity) in sum {
-      usage["\(section).\(resource)"] = quantity
-      if section == "requests" { usage[resource] = quantity }
-    }
   }
 
   /// What a namespace uses of everything that the quota names.
