@@ -30,6 +30,25 @@ import Wire
   }
 
   @Test(
+    "a grace period that no time can express is a long one",
+    arguments: [(nil, Int64.max), (Int64.max, 30), (Int64.max / 1_000_000, 30)] as [(Int64?, Int64)])
+  func endlessGrace(asked: Int64?, own: Int64) async throws {
+    try await TestPlane.with { test in
+      var body = TestPlane.pod("a")
+      body["spec"]["terminationGracePeriodSeconds"] = .int(own)
+      _ = try await test.admin.create(.pods, namespace: "default", body: body, WriteOptions())
+      _ = await test.admin.submit([.bind(pod: Self.key, uid: "", node: "n1")])
+      let marked = try #require(
+        try await test.admin.delete(.pods, Self.key, DeleteOptions(gracePeriodSeconds: asked))
+      ).value
+      #expect(grace(marked) == Int64(Int32.max))
+      let end = try #require(marked["metadata"]["deletionTimestamp"].string.flatMap { Timestamp($0) })
+      #expect(end > test.plane.clock.now())
+      #expect(grace(try #require(try await test.admin.delete(.pods, Self.key, DeleteOptions(gracePeriodSeconds: 5))).value) == 5)
+    }
+  }
+
+  @Test(
     "propagation becomes a finalizer; jobs keep their pods unless told otherwise",
     arguments: [(.foreground, ["foregroundDeletion"]), (.orphan, ["orphan"]), (nil, ["orphan"])]
       as [(DeleteOptions.Propagation?, [Value])])

@@ -6,6 +6,8 @@ import Wire
 
 extension ControlPlane {
   private static let maximumAttempts = 32
+  /// Seconds: 68 years. What is longer has no end that a timestamp can say.
+  private static let longestGrace = Int64(Int32.max)
 
   /// Deletes an object, or begins to: a grace period or finalizers keep it, marked.
   package func delete(
@@ -48,8 +50,9 @@ extension ControlPlane {
         write = .put(storeKey, try seal(schema.encodeForStorage(object, kind: schema.storageKind(of: kind)), storeKey))
       }
       do throws(StoreError) {
-        _ = try await store.commit(
-          Transaction(compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes, frees: true))
+        let transaction = Transaction(
+          compares: [.revision(storeKey, current.revision)], writes: [write] + context.writes, frees: true)
+        learn(transaction, try await store.commit(transaction))
         noteUsage(kind, key)
         guard !isGone, let remaining = cache.resource(kind.storage).get(key) else {
           return DeleteResult(remaining: nil, deleted: deleted, uid: current.uid)
@@ -145,6 +148,6 @@ extension ControlPlane {
     let phase = object["status"]["phase"].string
     if isUnassigned || phase == "Succeeded" || phase == "Failed" { return 0 }
     let asked = options.gracePeriodSeconds ?? object["spec"]["terminationGracePeriodSeconds"].int ?? 30
-    return asked < 0 ? 1 : asked
+    return asked < 0 ? 1 : min(asked, Self.longestGrace)
   }
 }
