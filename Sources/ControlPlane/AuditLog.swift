@@ -1,21 +1,25 @@
 import Client
 import Glibc
+import Logging
 import Schema
 import Synchronization
 import Wire
 
 /// Who changed what, when, and how it ended: one JSON line a write, in the form of upstream's audit events at level Metadata.
 ///
-/// In: what the write pipeline did, before its answer. Out: `audit.log` in one directory, rotated by size.
-/// Never: holds a body, a header or a token.
+/// In: what the write pipeline did, before its answer. Out: `audit.log` in one directory; full files get the time at which they were
+/// closed into their name (`audit-2026-11-25T14-05-09.123456Z.log`), and go when they are too many or too old.
+/// Never: holds a body, a header or a token; changes a line that is written.
 package final class AuditLog: Sendable {
   package struct Configuration: Sendable {
     /// Made (0700) where it does not exist.
     package var directory: String
     /// A file is closed and the next one begun at this size.
     package var fileBytes = 32 << 20
-    /// Files kept besides the one that is written: audit-1.log is the newest of them.
+    /// Closed files kept besides the one that is written.
     package var keptFiles = 7
+    /// Closed files are removed this many seconds after they were closed.
+    package var retentionSeconds: Int64 = 30 * 86400
 
     package init(directory: String) { self.directory = directory }
   }
@@ -23,6 +27,7 @@ package final class AuditLog: Sendable {
   private struct State {
     var file: Int32 = -1
     var size = 0
+    var isFailing = false
   }
 
   private let configuration: Configuration
@@ -30,46 +35,96 @@ package final class AuditLog: Sendable {
 
   package struct Failure: Error, CustomStringConvertible {
     package let description: String
+    /// The line before this one was written: worth a word in the server's log.
+    package var isFirst = false
   }
 
   /// - Throws: ``Failure`` where the directory or file cannot be written.
   package init(_ configuration: Configuration) throws(Failure) {
     self.configuration = configuration
-    guard mkdir(configuration.directory, 0o700) == 0 || errno == EEXIST else {
-      throw Failure(description: "cannot make the audit directory \(configuration.directory): \(String(cString: strerror(errno)))")
-    }
-    let (file, size) = try Self.open(path(0))
+    let (file, size) = try open()
     state.withLock { $0 = State(file: file, size: size) }
   }
 
   deinit { state.withLock { if $0.file >= 0 { close($0.file) } } }
 
-  private func path(_ age: Int) -> String {
-    age == 0 ? "\(configuration.directory)/audit.log" : "\(configuration.directory)/audit-\(age).log"
-  }
+  private var path: String { "\(configuration.directory)/audit.log" }
 
-  private static func open(_ path: String) throws(Failure) -> (file: Int32, size: Int) {
+  private static func failure(_ what: String) -> Failure { Failure(description: "\(what): \(String(cString: strerror(errno)))") }
+
+  private func open() throws(Failure) -> (file: Int32, size: Int) {
+    guard mkdir(configuration.directory, 0o700) == 0 || errno == EEXIST else {
+      throw Self.failure("cannot make the audit directory \(configuration.directory)")
+    }
     let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-    guard file >= 0 else { throw Failure(description: "cannot write \(path): \(String(cString: strerror(errno)))") }
+    guard file >= 0 else { throw Self.failure("cannot write \(path)") }
     return (file, Int(max(0, lseek(file, 0, SEEK_END))))
   }
 
-  /// Appends one line with one write(2): lines of several servers in one process never mix.
-  func append(_ line: [UInt8]) {
-    state.withLock { state in
-      if state.size + line.count > configuration.fileBytes { rotate(&state) }
-      guard state.file >= 0 else { return }
-      let written = line.withUnsafeBytes { write(state.file, $0.baseAddress, $0.count) }
-      if written > 0 { state.size += written }
+  /// Appends one line, whole or not at all.
+  /// - Throws: ``Failure`` where it could not be written; the next line tries again, with a file opened anew.
+  package func append(_ line: [UInt8], now: Timestamp) throws(Failure) {
+    let failure = state.withLock { state -> Failure? in
+      do throws(Failure) {
+        try write(line, &state, now)
+        state.isFailing = false
+        return nil
+      } catch {
+        if state.file >= 0 { close(state.file) }
+        let failure = Failure(description: error.description, isFirst: !state.isFailing)
+        state = State(isFailing: true)
+        return failure
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  private func write(_ line: [UInt8], _ state: inout State, _ now: Timestamp) throws(Failure) {
+    if state.file < 0 { (state.file, state.size) = try open() }
+    if state.size > 0, state.size + line.count > configuration.fileBytes {
+      close(state.file)
+      state.file = -1
+      try rotate(now)
+      (state.file, state.size) = try open()
+    }
+    var written = 0
+    while written < line.count {
+      let count = line[written...].withUnsafeBytes { Glibc.write(state.file, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else {
+        let failure = Self.failure("cannot write \(path)")
+        // Half a line would spoil the next one.
+        ftruncate(state.file, off_t(state.size))
+        throw failure
+      }
+      written += count
+    }
+    state.size += written
+  }
+
+  private func rotate(_ now: Timestamp) throws(Failure) {
+    let stamp = now.microDescription.replacing(":", with: "-")
+    guard rename(path, "\(configuration.directory)/audit-\(stamp).log") == 0 else { throw Self.failure("cannot rename \(path)") }
+    // Names sort by time.
+    let closed = closedFiles()
+    let end = Timestamp(seconds: now.seconds - configuration.retentionSeconds).microDescription.replacing(":", with: "-")
+    for (i, name) in closed.enumerated() where i < closed.count - configuration.keptFiles || name < "audit-\(end)" {
+      unlink("\(configuration.directory)/\(name)")
     }
   }
 
-  private func rotate(_ state: inout State) {
-    if state.file >= 0 { close(state.file) }
-    unlink(path(configuration.keptFiles))
-    for age in stride(from: configuration.keptFiles - 1, through: 0, by: -1) { rename(path(age), path(age + 1)) }
-    let opened = try? Self.open(path(0))
-    state = State(file: opened?.file ?? -1, size: opened?.size ?? 0)
+  /// Names of the files that are no longer written, the oldest first.
+  package func closedFiles() -> [String] {
+    guard let directory = opendir(configuration.directory) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name.hasPrefix("audit-"), name.hasSuffix(".log") { names.append(name) }
+    }
+    return names.sorted()
   }
 }
 
@@ -105,7 +160,8 @@ extension ControlPlane {
     var user: Value = ["username": .string(identity.name)]
     if !identity.uid.isEmpty { user["uid"] = .string(identity.uid) }
     user["groups"] = .array(identity.groups.map { .string($0) })
-    let now = clock.now().microDescription
+    let time = clock.now()
+    let now = time.microDescription
     let event: Value = [
       "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(clock.uuid()),
       "stage": "ResponseComplete",
@@ -114,6 +170,9 @@ extension ControlPlane {
     ]
     var line = event
     if let path = attributes.path { line["requestURI"] = .string(path) }
-    log.append(line.jsonBytes + [UInt8(ascii: "\n")])
+    do throws(AuditLog.Failure) { try log.append(line.jsonBytes + [UInt8(ascii: "\n")], now: time) } catch {
+      metrics.count("gantry_audit_errors_total")
+      if error.isFirst { logger.error("writes are not audited", metadata: ["error": "\(error)"]) }
+    }
   }
 }

@@ -151,7 +151,7 @@ final class LocalClient: Client {
     case .delete(let resource, let key, let options): return try await delete(resource, key, options)
     case .bind(let pod, let uid, let node):
       try authorize("create", .pods, namespace: pod.namespace, name: pod.name, subresource: "binding")
-      return try await controlPlane.bind(pod, uid: uid, node: node, annotations: [:], identity: identity, writer(WriteOptions()))
+      return try await controlPlane.bind(pod, uid: uid, node: node, identity: identity, writer(WriteOptions()))
     }
   }
 

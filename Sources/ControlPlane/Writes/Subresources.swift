@@ -11,14 +11,23 @@ extension ControlPlane {
   package func act(
     _ kind: ResourceKind, _ key: ObjectKey, subresource: String, body: Value, identity: Identity, options: WriteOptions
   ) async throws(APIError) -> Value {
+    let start = ContinuousClock.now
     do throws(APIError) {
       let answer = try await perform(kind, key, subresource: subresource, body: body, identity: identity, options: options)
+      measure(subresource, since: start)
       record(identity, "create", kind, key, subresource: subresource, dryRun: options.dryRun, code: 201)
       return answer
     } catch {
       record(identity, "create", kind, key, subresource: subresource, dryRun: options.dryRun, code: error.code)
       throw error
     }
+  }
+
+  /// How long a write took.
+  func measure(_ verb: String, since start: ContinuousClock.Instant) {
+    let passed = (ContinuousClock.now - start).components
+    metrics.observe(
+      "gantry_write_duration_seconds", [("verb", verb)], seconds: Double(passed.seconds) + Double(passed.attoseconds) / 1e18)
   }
 
   private func perform(
@@ -36,7 +45,7 @@ extension ControlPlane {
       guard target["kind"].string ?? "Node" == "Node" else {
         throw .invalid(kind, key.name, [.notSupported("target.kind", target["kind"], ["Node", "<empty>"])])
       }
-      _ = try await bind(
+      _ = try await assign(
         key, uid: body["metadata"]["uid"].string ?? "", node: node, annotations: body["metadata"]["annotations"].object,
         identity: identity, options)
       return Self.success
@@ -55,8 +64,25 @@ extension ControlPlane {
 
   private static let bindings = GroupResource(resource: "pods/binding")
 
+  /// `pods/binding` of those inside, who have no body.
+  func bind(_ key: ObjectKey, uid: String, node: String, identity: Identity, _ options: WriteOptions) async throws(APIError)
+    -> EncodedObject
+  {
+    let kind = try kind(.pods)
+    let start = ContinuousClock.now
+    do throws(APIError) {
+      let pod = try await assign(key, uid: uid, node: node, annotations: nil, identity: identity, options)
+      measure("binding", since: start)
+      record(identity, "create", kind, key, subresource: "binding", dryRun: options.dryRun, code: 201)
+      return pod
+    } catch {
+      record(identity, "create", kind, key, subresource: "binding", dryRun: options.dryRun, code: error.code)
+      throw error
+    }
+  }
+
   /// Gives a pod its node, once.
-  func bind(
+  private func assign(
     _ key: ObjectKey, uid: String, node: String, annotations: Object?, identity: Identity, _ options: WriteOptions
   ) async throws(APIError) -> EncodedObject {
     let kind = try kind(.pods)
@@ -217,6 +243,11 @@ extension ControlPlane {
           target, name,
           "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated"
         )
+      }
+      let account = isPod ? object.withView({ $0["spec"]["serviceAccountName"].string ?? "" }) : key.name
+      guard account == key.name else {
+        throw .badRequest(
+          "cannot bind token for serviceaccount \"\(key.name)\" to pod running with different serviceaccount name.")
       }
       claims.bound = (isPod ? "pod" : target.resource == "nodes" ? "node" : "secret", name, object.uid)
       if isPod, let node = object.withView({ $0["spec"]["nodeName"].string }),

@@ -16,10 +16,7 @@ extension ControlPlane {
     let start = ContinuousClock.now
     do throws(APIError) {
       let result = try await commit(request)
-      let passed = (ContinuousClock.now - start).components
-      metrics.observe(
-        "gantry_write_duration_seconds", [("verb", request.verb.auditVerb)],
-        seconds: Double(passed.seconds) + Double(passed.attoseconds) / 1e18)
+      measure(request.verb.auditVerb, since: start)
       record(
         request.identity, request.verb.auditVerb, request.kind, result.object.key, subresource: request.subresource,
         dryRun: request.options.dryRun, code: result.isCreated ? 201 : 200)
@@ -53,7 +50,7 @@ extension ControlPlane {
       }
       do throws(StoreError) {
         let revision = try await store.commit(commit.transaction)
-        for write in commit.transaction.writes { quotaLedger.learn(write.key, revision) }
+        learn(commit.transaction, revision)
         noteUsage(request.kind, commit.key)
         let object = try encodedOrFail(commit.bytes, revision: revision)
         return WriteResult(object: converted(object, to: request.kind), isCreated: commit.old == nil, warnings: context.warnings)
