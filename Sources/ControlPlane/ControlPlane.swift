@@ -36,6 +36,7 @@ package final class ControlPlane: Sendable {
   let allocators: Allocators
   let valueSealer: ValueSealer
   let quotaLedger = QuotaLedger()
+  let nodeClaims: NodeClaims
   let gates = WriteGates()
   let auditLog = Mutex<AuditLog?>(nil)
   private let dialer = Mutex<(any Dialer)?>(nil)
@@ -54,8 +55,11 @@ package final class ControlPlane: Sendable {
     self.logger = logger
     let valueSealer = try ValueSealer(store: store, sealer: sealer)
     self.valueSealer = valueSealer
-    cache = Cache(open: { key, value in valueSealer.open(value, key) }, index: Self.index)
+    let reader = StoredValues(sealer: valueSealer, schema: schema)
+    cache = Cache(open: { key, value in reader.open(value, key) }, index: Self.index)
     try cache.follow(store)
+    try reader.checkOpened()
+    nodeClaims = try NodeClaims(store: store)
     authorizer = Authorizer(cache: cache)
     tokens = try TokenAuthority(store: store, sealer: sealer, issuer: configuration.issuer, clock: clock)
     guard let allocators = Allocators(serviceCIDR: configuration.serviceCIDR, nodePorts: configuration.nodePorts) else {
@@ -69,6 +73,14 @@ package final class ControlPlane: Sendable {
   private static func index(_ resource: GroupResource) -> (@Sendable (EncodedObject) -> String)? {
     guard resource == GroupResource(resource: "pods") else { return nil }
     return { object in object.withView { $0["spec"]["nodeName"].string ?? "" } }
+  }
+
+  /// Follows the keys beside the objects (claims, ledgers) that are held in memory too.
+  func learn(_ transaction: Transaction, _ revision: Revision) {
+    for write in transaction.writes where write.key.isInternal {
+      quotaLedger.learn(write, revision)
+      nodeClaims.learn(write, revision)
+    }
   }
 
   /// Tells how nodes are reached. Set once, when the first agent or session is there.

@@ -3,6 +3,8 @@ package struct Envelope: Sendable, Equatable {
   package static let size = 4
   /// Grows when the layout of this header changes.
   package static let format: UInt8 = 1
+  /// Grows when the tables change in a way that stored values must follow.
+  package static let currentStamp: UInt8 = 1
 
   package enum Codec: UInt8, Sendable { case json = 1, sealedJSON = 2 }
 
@@ -12,7 +14,7 @@ package struct Envelope: Sendable, Equatable {
   /// 0: not encrypted.
   package var encryptionKey: UInt8
 
-  package init(codec: Codec = .json, schemaStamp: UInt8 = 1, encryptionKey: UInt8 = 0) {
+  package init(codec: Codec = .json, schemaStamp: UInt8 = Self.currentStamp, encryptionKey: UInt8 = 0) {
     self.codec = codec
     self.schemaStamp = schemaStamp
     self.encryptionKey = encryptionKey

@@ -41,9 +41,8 @@ struct ValueSealer: Sendable {
     return Envelope(codec: .sealedJSON, encryptionKey: newest).wrap(Array(sealed))
   }
 
-  /// - Returns: nil where the value was written by something newer, or was tampered with.
-  func open(_ value: [UInt8], _ key: StoreKey) -> [UInt8]? {
-    guard let (envelope, body) = Envelope.open(value) else { return nil }
+  /// - Returns: nil where the value was tampered with, or its key is not here.
+  func open(_ envelope: Envelope, _ body: ArraySlice<UInt8>, _ key: StoreKey) -> [UInt8]? {
     switch envelope.codec {
     case .json: return Array(body)
     case .sealedJSON:

@@ -11,6 +11,10 @@ struct NamespaceStrategy: KindStrategy {
     if !finalizers.contains("kubernetes") { finalizers.append("kubernetes") }
     object["spec"]["finalizers"] = .array(finalizers.map { .string($0) })
   }
+
+  func release(_ object: Value, _ context: inout WriteContext) {
+    context.writes.append(.delete(QuotaLedger.key(object["metadata"]["name"].string ?? ""), uid: nil))
+  }
 }
 
 struct SecretStrategy: KindStrategy {
@@ -48,7 +52,7 @@ private enum Immutability {
 struct NodeStrategy: KindStrategy {
   /// The name is free again.
   func release(_ object: Value, _ context: inout WriteContext) {
-    context.writes.append(.delete(ControlPlane.nodeClaim(object["metadata"]["name"].string ?? ""), uid: nil))
+    context.writes.append(.delete(NodeClaims.key(object["metadata"]["name"].string ?? ""), uid: nil))
   }
 
   func prepareForCreate(_ object: inout Value, _ context: inout WriteContext) throws(APIError) {
