@@ -57,6 +57,62 @@ struct TestPlane {
     }
   }
 
+  @Test("the addresses of DNS and of the kubernetes service are nobody else's", arguments: ["10.96.0.10", "10.96.0.1"])
+  func reservedAddresses(address: String) async throws {
+    try await TestPlane.with { test in
+      let kubernetes = ObjectKey(namespace: "default", name: "kubernetes")
+      let own = try await test.admin.get(.services, kubernetes).value
+      try await test.admin.delete(.services, kubernetes, DeleteOptions())
+      let body: Value = [
+        "metadata": ["name": "x"], "spec": ["clusterIP": .string(address), "ports": [["port": 53]], "selector": ["app": "a"]],
+      ]
+      let error = await #expect(throws: APIError.self) {
+        try await test.admin.create(.services, namespace: "default", body: body, WriteOptions())
+      }
+      #expect(
+        error?.causes.first?.field == "spec.clusterIPs"
+          && error?.message.contains("failed to allocate IP \(address): ") == true)
+      let again: Value = ["metadata": ["name": "kubernetes"], "spec": own["spec"]]
+      _ = try await test.admin.create(.services, namespace: "default", body: again, WriteOptions())
+    }
+  }
+
+  @Test("a health check's port that is asked for is of the range and free, and is the service's until it goes")
+  func healthCheckPorts() async throws {
+    try await TestPlane.with { test in
+      func body(_ name: String, port: Int64, nodePort: Int64? = nil) -> Value {
+        var service: Value = [
+          "metadata": ["name": .string(name)],
+          "spec": [
+            "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": .int(port), "selector": ["app": "a"],
+            "ports": [["port": 80]],
+          ],
+        ]
+        if let nodePort { service["spec"]["ports"] = [["port": 80, "nodePort": .int(nodePort)]] }
+        return service
+      }
+      func create(_ body: Value) async throws(APIError) -> Value {
+        try await test.admin.create(.services, namespace: "default", body: body, WriteOptions()).value
+      }
+      func refusal(_ body: Value) async -> String? {
+        await #expect(throws: APIError.self) { try await create(body) }?.causes.first?.message
+      }
+      #expect(
+        await refusal(body("a", port: 80))
+          == "Invalid value: 80: failed to allocate requested HealthCheck NodePort 80: provided port is not in the valid range. The range of valid ports is 30000-32767"
+      )
+      #expect(await refusal(body("a", port: 30100, nodePort: 30100))?.hasSuffix("provided port is already allocated") == true)
+      #expect(try await create(body("a", port: 30100))["spec"]["healthCheckNodePort"] == 30100)
+      #expect(await refusal(body("b", port: 30100))?.hasSuffix("provided port is already allocated") == true)
+      #expect(await refusal(body("b", port: 30101, nodePort: 30100))?.hasSuffix("provided port is already allocated") == true)
+      let reserved = StoreKey(GroupResource(group: "~", resource: "nodeports"), ObjectKey(name: "30100"))
+      #expect(try test.plane.store.get(reserved, at: nil) != nil)
+      try await test.admin.delete(.services, ObjectKey(namespace: "default", name: "a"), DeleteOptions())
+      #expect(try test.plane.store.get(reserved, at: nil) == nil)
+      _ = try await create(body("b", port: 30100))
+    }
+  }
+
   @Test("services get addresses and ports, which are free again when the service is gone")
   func allocation() async throws {
     try await TestPlane.with { test in

@@ -104,15 +104,46 @@ struct ServiceStrategy: KindStrategy {
   private func allocateHealthCheckPort(
     _ object: inout Value, had: Set<Int>, owner: String, _ context: inout WriteContext
   ) throws(APIError) {
-    guard needsHealthCheckPort(object), (object["spec"]["healthCheckNodePort"].int ?? 0) == 0 else { return }
+    guard needsHealthCheckPort(object) else { return }
     let allocators = context.controlPlane.allocators
-    guard let free = allocators.freePort(in: context.controlPlane.cache, besides: Self.nodePorts(object)) else {
-      throw APIError.internalError("failed to allocate a healthCheckNodePort: range is full")
+    let cache = context.controlPlane.cache
+    var port = Int(object["spec"]["healthCheckNodePort"].int ?? 0)
+    let mine = Self.portsOfPorts(object)
+    if port == 0 {
+      guard let free = allocators.freePort(in: cache, besides: mine) else {
+        throw APIError.internalError("failed to allocate a healthCheckNodePort: range is full")
+      }
+      port = free
+    } else if had.contains(port), !mine.contains(port) {
+      return
+    } else if let why = mine.contains(port) ? Self.isTaken : refusal(port, context) {
+      throw .invalid(
+        context.kind, object["metadata"]["name"].string ?? "",
+        [
+          .invalid(
+            "spec.healthCheckNodePort", .int(Int64(port)), "failed to allocate requested HealthCheck NodePort \(port): \(why)")
+        ])
     }
-    let key = allocators.key(port: free)
+    reserve(port: port, owner, &context)
+    object["spec"]["healthCheckNodePort"] = .int(Int64(port))
+  }
+
+  private static let isTaken = "provided port is already allocated"
+
+  /// Why a port that a client asks for cannot be had.
+  private func refusal(_ port: Int, _ context: WriteContext) -> String? {
+    let allocators = context.controlPlane.allocators
+    let range = allocators.nodePorts
+    guard range.contains(port) else {
+      return "provided port is not in the valid range. The range of valid ports is \(range.lowerBound)-\(range.upperBound)"
+    }
+    return allocators.isTaken(port: port, in: context.controlPlane.cache) ? Self.isTaken : nil
+  }
+
+  private func reserve(port: Int, _ owner: String, _ context: inout WriteContext) {
+    let key = context.controlPlane.allocators.key(port: port)
     context.compares.append(.absent(key))
     context.writes.append(.put(key, Array(owner.utf8)))
-    object["spec"]["healthCheckNodePort"] = .int(Int64(free))
   }
 
   private func allocateAddress(
@@ -148,10 +179,15 @@ struct ServiceStrategy: KindStrategy {
               )
             ])
         }
-        guard !allocators.isTaken(address: asked, in: context.controlPlane.cache) else {
+        let why: String? =
+          if allocators.isTaken(address: asked, in: context.controlPlane.cache)
+            || asked == allocators.kubernetesAddress && owner != "default/kubernetes"
+          {
+            "provided IP is already allocated"
+          } else if asked == allocators.dnsAddress { "the cluster's DNS answers there" } else { nil }
+        if let why {
           throw .invalid(
-            context.kind, name,
-            [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): provided IP is already allocated")])
+            context.kind, name, [.invalid("spec.clusterIPs", [.string(asked)], "failed to allocate IP \(asked): \(why)")])
         }
       }
       if !had.contains(address) {
@@ -186,35 +222,19 @@ struct ServiceStrategy: KindStrategy {
   {
     let allocators = context.controlPlane.allocators
     guard var ports = object["spec"]["ports"].array else { return }
+    let asked = Self.nodePorts(object)
     var mine: Set<Int> = []
     for i in ports.indices {
       var port = Int(ports[i]["nodePort"].int ?? 0)
       if port == 0 {
-        guard let free = allocators.freePort(in: context.controlPlane.cache, besides: mine) else {
+        guard let free = allocators.freePort(in: context.controlPlane.cache, besides: mine.union(asked)) else {
           throw APIError.internalError("failed to allocate a nodePort: range is full")
         }
         port = free
-      } else if !had.contains(port), !mine.contains(port) {
-        guard allocators.nodePorts.contains(port) else {
-          throw .invalid(
-            context.kind, name,
-            [
-              .invalid(
-                "spec.ports[\(i)].nodePort", .int(Int64(port)),
-                "provided port is not in the valid range. The range of valid ports is \(allocators.nodePorts.lowerBound)-\(allocators.nodePorts.upperBound)"
-              )
-            ])
-        }
-        guard !allocators.isTaken(port: port, in: context.controlPlane.cache) else {
-          throw .invalid(
-            context.kind, name, [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), "provided port is already allocated")])
-        }
+      } else if !had.contains(port), !mine.contains(port), let why = refusal(port, context) {
+        throw .invalid(context.kind, name, [.invalid("spec.ports[\(i)].nodePort", .int(Int64(port)), why)])
       }
-      if !had.contains(port), mine.insert(port).inserted {
-        let key = allocators.key(port: port)
-        context.compares.append(.absent(key))
-        context.writes.append(.put(key, Array(owner.utf8)))
-      }
+      if !had.contains(port), !mine.contains(port) { reserve(port: port, owner, &context) }
       mine.insert(port)
       ports[i]["nodePort"] = .int(Int64(port))
     }
@@ -242,8 +262,13 @@ struct ServiceStrategy: KindStrategy {
     Set((object?["spec"]["clusterIPs"].array ?? []).compactMap(\.string).filter { $0 != "None" && !$0.isEmpty })
   }
 
+  /// Everything that a service holds of the node ports.
   static func nodePorts(_ object: Value?) -> Set<Int> {
-    let ports = (object?["spec"]["ports"].array ?? []).map { $0["nodePort"].int } + [object?["spec"]["healthCheckNodePort"].int]
-    return Set(ports.compactMap { $0 }.filter { $0 > 0 }.map { Int($0) })
+    let port = Int(object?["spec"]["healthCheckNodePort"].int ?? 0)
+    return port > 0 ? portsOfPorts(object).union([port]) : portsOfPorts(object)
+  }
+
+  private static func portsOfPorts(_ object: Value?) -> Set<Int> {
+    Set((object?["spec"]["ports"].array ?? []).compactMap { $0["nodePort"].int }.filter { $0 > 0 }.map { Int($0) })
   }
 }
