@@ -139,6 +139,8 @@ final class RBAC: Sendable {
   private struct Binding {
     var namespace: String?
     var rules: [Rule]
+    /// What an answer names as its reason.
+    var reason: String
   }
 
   private struct Index {
@@ -161,7 +163,7 @@ final class RBAC: Sendable {
   func decide(_ attributes: RequestAttributes) -> Decision {
     for binding in bindings(of: attributes.user) {
       if let namespace = binding.namespace, attributes.path != nil || namespace != attributes.namespace { continue }
-      if binding.rules.contains(where: { $0.allows(attributes) }) { return .allow(reason: "") }
+      if binding.rules.contains(where: { $0.allows(attributes) }) { return .allow(reason: binding.reason) }
     }
     return .noOpinion(reason: "")
   }
@@ -233,15 +235,20 @@ final class RBAC: Sendable {
             view["roleRef"]["kind"].equals("ClusterRole")
             ? clusterRoles[reference] : roles[ObjectKey(namespace: object.key.namespace, name: reference)]
           guard let rules else { return }
-          let binding = Binding(namespace: namespace, rules: rules)
+          let kind = isCluster ? "ClusterRoleBinding" : "RoleBinding"
+          let bindingName = isCluster ? object.key.name : "\(object.key.name)/\(object.key.namespace)"
+          let origin =
+            "RBAC: allowed by \(kind) \"\(bindingName)\" of \(view["roleRef"]["kind"].string ?? "") \"\(reference)\" to"
           view["subjects"].forEach { subject in
             let name = subject["name"].string ?? ""
-            switch subject["kind"].string {
+            let kind = subject["kind"].string ?? ""
+            let space = subject["namespace"].string ?? object.key.namespace
+            let shown = kind == "ServiceAccount" ? "\(name)/\(space)" : name
+            let binding = Binding(namespace: namespace, rules: rules, reason: "\(origin) \(kind) \"\(shown)\"")
+            switch kind {
             case "User": index.byUser[name, default: []].append(binding)
             case "Group": index.byGroup[name, default: []].append(binding)
-            case "ServiceAccount":
-              index.byUser["system:serviceaccount:\(subject["namespace"].string ?? object.key.namespace):\(name)", default: []]
-                .append(binding)
+            case "ServiceAccount": index.byUser["system:serviceaccount:\(space):\(name)", default: []].append(binding)
             default: break
             }
           }

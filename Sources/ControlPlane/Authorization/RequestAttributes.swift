@@ -47,7 +47,8 @@ package struct RequestAttributes: Sendable {
 
   /// True where the field selector allows nothing but this value of a field.
   func selects(_ field: String, _ value: String) -> Bool {
-    fieldSelector.split(separator: ",").contains { $0 == "\(field)=\(value)" || $0 == "\(field)==\(value)" }
+    guard !fieldSelector.isEmpty, let selector = try? FieldSelector(parsing: fieldSelector) else { return false }
+    return selector.requirements.contains { $0.field == field && $0.isEqual && $0.value == value }
   }
 
   /// The refusal in upstream's words.
