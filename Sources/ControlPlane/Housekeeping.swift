@@ -16,13 +16,19 @@ extension ControlPlane {
   private static let deletionsAtOnce = 256
 
   /// Runs until it is cancelled. One a server.
-  /// - Parameter clientAuthority: signs the requests of users; nil: nobody does.
-  package func run(clientAuthority: CertificateAuthority? = nil) async {
+  /// - Parameters:
+  ///   - clientAuthority: signs the requests of users; nil: nobody does.
+  ///   - serverAuthority: what clients verify the server with, in PEM; nil: no secrets are filled with tokens.
+  package func run(clientAuthority: CertificateAuthority? = nil, serverAuthority: String? = nil) async {
     await withDiscardingTaskGroup { group in
+      if let serverAuthority {
+        group.addTask { await TokenSecrets(self, serverAuthority: serverAuthority).run() }
+      }
       if let clientAuthority {
         let signer = CertificateSigner(
           authority: clientAuthority, client: client(as: .controller("certificate-controller")), logger: logger)
         group.addTask { await signer.run() }
+        group.addTask { await self.publishAuthentication(clientAuthority.certificatePEM) }
       }
       group.addTask { await self.expireEvents() }
       group.addTask { await self.keepKubernetesService() }
@@ -47,20 +53,20 @@ extension ControlPlane {
     var expired: [EncodedObject] = []
     var next: Int64?
     while let entry = iterator.next() {
-      let end = entry.object.withView(Self.lastWritten) + Self.eventLifetime
+      let end = entry.object.withView { Self.lastWritten($0, now: now) } + Self.eventLifetime
       if end <= now { expired.append(entry.object) } else { next = min(next ?? .max, end + 30) }
     }
     if !expired.isEmpty { await remove(expired) }
     return next
   }
 
-  /// The newest of an event's times, in seconds since 1970.
-  private static func lastWritten(_ view: JSONView) -> Int64 {
-    let texts = [
-      view["lastTimestamp"].string, view["series"]["lastObservedTime"].string, view["eventTime"].string,
-      view["metadata"]["creationTimestamp"].string,
-    ]
-    return texts.reduce(0) { newest, text in max(newest, text.flatMap { Timestamp($0) }?.seconds ?? 0) }
+  /// The newest of an event's times, in seconds since 1970. The first three are the client's word: of a clock that is wrong by more than
+  /// an event's life nothing is believed, or the event would stay for ever.
+  private static func lastWritten(_ view: JSONView, now: Int64) -> Int64 {
+    let told = [view["lastTimestamp"].string, view["series"]["lastObservedTime"].string, view["eventTime"].string]
+    let seconds = told.compactMap { $0.flatMap { Timestamp($0) }?.seconds }.filter { $0 <= now + eventLifetime }
+    let created = view["metadata"]["creationTimestamp"].string.flatMap { Timestamp($0) }?.seconds ?? 0
+    return seconds.reduce(created, max)
   }
 
   private func remove(_ objects: [EncodedObject]) async {
@@ -80,24 +86,37 @@ extension ControlPlane {
   // MARK: What every cluster has
 
   private func keepKubernetesService() async {
-    let admin = client(as: Self.bootstrapper)
     await withDiscardingTaskGroup { group in
       for resource in [GroupVersionResource.services, .endpoints, .endpointSlices] {
         group.addTask {
           while !Task.isCancelled {
-            let options = ListOptions(fieldSelector: "metadata.name=kubernetes")
-            if let stream = try? await admin.watch(resource, namespace: "default", options) {
-              for await batch in stream where batch.contains(where: { if case .added = $0 { false } else { true } }) {
-                do throws(APIError) { try await self.ensureService() } catch {
-                  self.logger.warning("cannot keep the kubernetes service", metadata: ["error": "\(error.message)"])
-                }
-              }
+            do throws(APIError) { try await self.keepKubernetesService(resource) } catch {
+              self.logger.warning("cannot keep the kubernetes service", metadata: ["error": "\(error.message)"])
             }
             guard (try? await Task.sleep(for: .seconds(Self.shortestSleep))) != nil else { return }
           }
         }
       }
     }
+  }
+
+  /// Writes anew what is changed or gone, until the watch ends.
+  private func keepKubernetesService(_ resource: GroupVersionResource) async throws(APIError) {
+    let options = ListOptions(fieldSelector: "metadata.name=kubernetes")
+    let stream = try await client(as: Self.serviceKeeper).watch(resource, namespace: "default", options)
+    // What changed before the watch, or could not be written in the last round.
+    var isWanted = true
+    var batches = stream.makeAsyncIterator()
+    repeat {
+      if isWanted {
+        // Who was faster comes by the watch.
+        do throws(APIError) { try await ensureService(as: Self.serviceKeeper) } catch {
+          if error.reason != .conflict { throw error }
+        }
+      }
+      guard let batch = await batches.next() else { return }
+      isWanted = batch.contains { if case .added = $0 { false } else { true } }
+    } while true
   }
 
   // MARK: Quotas
@@ -128,31 +147,39 @@ extension ControlPlane {
         .object(Object(values.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .string($0.value.description)) }))
       }
       let status: Value = ["status": ["hard": list(quota.hard), "used": list(used)]]
-      let request = WriteRequest(
-        kind: kind, key: ObjectKey(namespace: namespace, name: quota.name), subresource: "status",
-        verb: .patch(Patch(.merge, status)),
-        identity: Self.bootstrapper, options: WriteOptions(fieldManager: "gantry"))
-      do throws(APIError) { _ = try await write(request) } catch {
-        logger.debug("quota not counted", metadata: ["quota": "\(namespace)/\(quota.name)", "error": "\(error.message)"])
+      do throws(APIError) {
+        _ = try await client(as: .controller("resourcequota-controller")).patch(
+          kind.gvr, ObjectKey(namespace: namespace, name: quota.name), subresource: "status", Patch(.merge, status), WriteOptions())
+      } catch {
+        if error.reason == .notFound { continue }
+        logger.warning("quota not counted", metadata: ["quota": "\(namespace)/\(quota.name)", "error": "\(error.message)"])
       }
     }
   }
 
   // MARK: Accounts of new namespaces
 
-  /// A pod that comes right after its namespace waits a moment for the default account, which a controller makes.
-  /// Source: admission ServiceAccount looks ten times.
+  /// A pod that comes right after its namespace waits a second at most for the default account, which a controller makes.
+  /// Source: admission ServiceAccount looks ten times, 100 ms apart.
   func awaitDefaultAccount(_ request: WriteRequest) async throws(APIError) {
     guard request.kind.typeName == "core/v1.Pod", case .create(let pod) = request.verb, request.subresource == nil else { return }
     let name = pod["spec"]["serviceAccountName"].string ?? ""
     guard name.isEmpty || name == "default" else { return }
     let account = ObjectKey(namespace: request.key.namespace, name: "default")
     let accounts = cache.resource(GroupResource(resource: "serviceaccounts"))
-    for _ in 0..<20 {
-      if accounts.get(account) != nil { return }
-      let namespace = cache.resource(GroupResource(resource: "namespaces")).get(ObjectKey(name: request.key.namespace))
-      guard let namespace, namespace.withView({ $0["metadata"]["deletionTimestamp"].isNull }) else { return }
-      guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return }
+    if accounts.get(account) != nil { return }
+    let namespace = cache.resource(GroupResource(resource: "namespaces")).get(ObjectKey(name: request.key.namespace))
+    guard let namespace, namespace.withView({ $0["metadata"]["deletionTimestamp"].isNull }) else { return }
+    let options = ListOptions(fieldSelector: "metadata.name=default", sendInitialEvents: true)
+    let events = try await client(as: .controller("service-account-controller")).watch(
+      .serviceAccounts, namespace: account.namespace, options)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        for await batch in events where batch.contains(where: { if case .added = $0 { true } else { false } }) { return }
+      }
+      group.addTask { try? await Task.sleep(for: .seconds(1)) }
+      await group.next()
+      group.cancelAll()
     }
   }
 }

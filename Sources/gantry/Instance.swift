@@ -183,7 +183,7 @@ struct Instance {
       log: Logger(label: "gantry.controllers"))
     let scheduler = Scheduler(client: clients(.scheduler))
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await plane.run(clientAuthority: identity.client) }
+      group.addTask { await plane.run(clientAuthority: identity.client, serverAuthority: identity.server.certificatePEM) }
       group.addTask { await controllers.run() }
       group.addTask { await scheduler.run() }
       group.addTask { await registry.run() }

@@ -165,6 +165,32 @@ enum BootstrapPolicy {
       "clusterrole-aggregation-controller",
       [rule(["escalate"] + read + ["patch", "update"], "rbac.authorization.k8s.io", on: ["clusterroles"])]
     ),
+    (
+      "resourcequota-controller",
+      [rule(read, "*", on: ["*"]), rule(["patch", "update"], "", on: ["resourcequotas/status"])] + events
+    ),
+    (
+      "kubernetes-service-controller",
+      [
+        rule(["create", "list", "watch"], "", on: ["endpoints", "services"]),
+        rule(["create", "list", "watch"], "discovery.k8s.io", on: ["endpointslices"]),
+        rule(["update"], "", on: ["endpoints", "services"], names: ["kubernetes"]),
+        rule(["update"], "discovery.k8s.io", on: ["endpointslices"], names: ["kubernetes"]),
+      ]
+    ),
+    (
+      "authentication-publisher",
+      [
+        rule(["create"], "", on: ["configmaps"]),
+        rule(["update"], "", on: ["configmaps"], names: ["extension-apiserver-authentication"]),
+      ]
+    ),
+    (
+      "tokens-controller",
+      [
+        rule(read + ["delete", "update"], "", on: ["secrets"]), rule(read, "", on: ["serviceaccounts"]),
+      ] + events
+    ),
     ("leader-election", [rule(read + ["create", "update", "patch"], "coordination.k8s.io", on: ["leases"])]),
   ]
 
@@ -272,6 +298,25 @@ enum BootstrapPolicy {
       ], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(role)],
       "subjects": .array(subjects),
     ]
+  }
+
+  /// In kube-system.
+  static var roles: [Value] {
+    var reader = role(
+      "extension-apiserver-authentication-reader",
+      [rule(read, "", on: ["configmaps"], names: ["extension-apiserver-authentication"])])
+    reader["metadata"]["namespace"] = "kube-system"
+    return [reader]
+  }
+
+  /// In kube-system.
+  static var roleBindings: [Value] {
+    var reader = binding(
+      "system::extension-apiserver-authentication-reader", to: "extension-apiserver-authentication-reader",
+      [user("system:kube-controller-manager"), user("system:kube-scheduler")])
+    reader["metadata"]["namespace"] = "kube-system"
+    reader["roleRef"]["kind"] = "Role"
+    return [reader]
   }
 
   private static func group(_ name: String) -> Value {

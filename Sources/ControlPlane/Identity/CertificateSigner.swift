@@ -25,21 +25,22 @@ struct CertificateSigner: Sendable {
   func run() async {
     while !Task.isCancelled {
       let options = ListOptions(fieldSelector: "spec.signerName=\(Self.signerName)", sendInitialEvents: true)
-      if let stream = try? await client.watch(Self.requests, namespace: "", options) {
-        for await batch in stream {
+      do throws(APIError) {
+        for await batch in try await client.watch(Self.requests, namespace: "", options) {
           for event in batch {
             switch event {
-            case .added(let object), .modified(let object): await consider(object)
+            case .added(let object), .modified(let object): try await consider(object)
             default: break
             }
           }
         }
-      }
+      } catch { logger.warning("certificate requests are looked at again in 10 s", metadata: ["error": "\(error.message)"]) }
       guard (try? await Task.sleep(for: .seconds(10))) != nil else { return }
     }
   }
 
-  private func consider(_ object: EncodedObject) async {
+  /// - Throws: where the answer could not be written: everything is looked at again.
+  private func consider(_ object: EncodedObject) async throws(APIError) {
     let request = object.value
     let conditions = (request["status"]["conditions"].array ?? []).compactMap { $0["type"].string }
     guard conditions.contains("Approved"), !conditions.contains("Denied"), !conditions.contains("Failed"),
@@ -59,9 +60,8 @@ struct CertificateSigner: Sendable {
       _ = try await client.update(
         Self.requests, object.key, subresource: "status", body: signed, WriteOptions(fieldManager: "kube-controller-manager"))
     } catch {
-      // A newer state of the request comes by the watch; everything else is said.
-      guard error.reason != .conflict, error.reason != .notFound else { return }
-      logger.warning("certificate request not signed", metadata: ["name": "\(object.key.name)", "error": "\(error.message)"])
+      // A newer state of the request comes by the watch.
+      if error.reason != .conflict, error.reason != .notFound { throw error }
     }
   }
 

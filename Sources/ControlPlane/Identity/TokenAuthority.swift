@@ -49,7 +49,6 @@ final class TokenAuthority: Sendable {
 
   /// - Returns: the token and when it ends.
   func issue(_ claims: Claims) throws(APIError) -> (token: String, expires: Timestamp) {
-    guard let key = keys.last else { throw .internalError("there is no service account key") }
     let now = clock.now().seconds
     let expires = now + claims.expirationSeconds
     var kubernetes: Value = [
@@ -63,12 +62,44 @@ final class TokenAuthority: Sendable {
       "jti": .string(clock.uuid()),
       "kubernetes.io": kubernetes, "nbf": .int(now), "sub": .string("system:serviceaccount:\(claims.namespace):\(claims.account)"),
     ]
+    return (try sign(payload), Timestamp(seconds: expires))
+  }
+
+  private func sign(_ payload: Value) throws(APIError) -> String {
+    guard let key = keys.last else { throw .internalError("there is no service account key") }
     let header: Value = ["alg": "ES256", "kid": .string(key.id)]
     let signed = "\(Base64URL.encode(header.jsonBytes)).\(Base64URL.encode(payload.jsonBytes))"
     do {
       let signature = try key.key.signature(for: Array(signed.utf8))
-      return ("\(signed).\(Base64URL.encode(Array(signature.rawRepresentation)))", Timestamp(seconds: expires))
+      return "\(signed).\(Base64URL.encode(Array(signature.rawRepresentation)))"
     } catch { throw .internalError("cannot sign a token: \(error)") }
+  }
+
+  // MARK: Tokens in secrets
+
+  /// Who issued a token without an end: upstream's word, which clients look for.
+  private static let unendingIssuer = "kubernetes/serviceaccount"
+  private static let unendingClaims = "kubernetes.io/serviceaccount"
+
+  /// A token without an end that counts while its secret holds it.
+  func issueUnending(namespace: String, account: String, accountUID: String, secret: String) throws(APIError) -> String {
+    try sign([
+      "iss": .string(Self.unendingIssuer), "\(Self.unendingClaims)/namespace": .string(namespace),
+      "\(Self.unendingClaims)/secret.name": .string(secret), "\(Self.unendingClaims)/service-account.name": .string(account),
+      "\(Self.unendingClaims)/service-account.uid": .string(accountUID),
+      "sub": .string("system:serviceaccount:\(namespace):\(account)"),
+    ])
+  }
+
+  /// - Returns: what a token without an end names, where this cluster signed it.
+  func verifyUnending(_ token: String) -> (account: ObjectKey, accountUID: String, secret: ObjectKey)? {
+    guard let payload = signed(token), payload["iss"].string == Self.unendingIssuer else { return nil }
+    func claim(_ name: String) -> String { payload["\(Self.unendingClaims)/\(name)"].string ?? "" }
+    let namespace = claim("namespace")
+    return (
+      ObjectKey(namespace: namespace, name: claim("service-account.name")), claim("service-account.uid"),
+      ObjectKey(namespace: namespace, name: claim("secret.name"))
+    )
   }
 
   /// - Returns: the payload of a token that this cluster signed, that is valid now and meant for one of the audiences; nil otherwise.
