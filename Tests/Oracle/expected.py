@@ -100,7 +100,6 @@ ROWS += [
     (r"role-based-access POST", r"body\.message", OLD, None, "the rules of a bootstrap role, listed one by one"),
     (r"role-based-access GET", r"outcome", r'"500 Internal.*', None, "impersonation without a user is the client's fault"),
     (r"role-based-access GET", r"outcome|body\.message", r'".*(NodeList|RBAC: role|can only read).*', None, "nodes see only themselves since 1.32; refusals name no missing role"),
-    (r"reviews POST", r"body\.status\.reason", None, NOTHING, "which role allows is not told"),
     (r"reviews POST", r"body\.(details\.(kind|causes.*)|message)", None, None, "reviews: the kind is named"),
     (r"reviews POST", r"outcome", r'"422 .*must match metadata.namespace"', r'"201 .*', "a local review says its namespace once"),
     (r"reviews", r"body\.spec\.namespace|.*selfsubjectreviews.*", NOTHING, None, "newer reviews"),
@@ -134,9 +133,6 @@ ROWS += [
     (r"patches|strategic-patches", r"body\.(message|details\.causes.*|details)", None, None, "what a patch has wrong, in the reader's own words; causes are not repeated"),
     (r"patches PATCH", r"code|body\.(code|reason|details\.(kind|name))", r"422|500|-|\"Invalid\"", r'400|"BadRequest"|"configmaps"|"cm"', "patches that cannot be read: 400 since 1.25"),
     (r"managed-fields", r".*f:(selector|nodeSelector).*|.*\.subresource|.*(lastProbeTime|lastTransitionTime).*|body\.fields\[0\]\.fieldsV1\.f:data\..*", None, None, "field ownership: atomic selectors since 1.21, status as subresource since 1.22"),
-    (r"managed-fields", r"body\.fields\[\d\].*", NOTHING, None, "open: what admission and allocation add is owned by the caller"),
-    (r"managed-fields", r"body\.fields", NOTHING, None, "open: managedFields of [{}] does not reset ownership"),
-    (r"subresources .*/(exec|attach)", r".*", None, None, "open: exec and attach ask for an upgrade before they look for the pod"),
     (r"subresources .*/(portforward|proxy)", r".*", None, None, "not served yet: proxies and port-forward"),
     (r"subresources .*/log", r"code|type|outcome|body\.(message|code|details.*|reason)", None, None, "a log that is not there is empty; the reader's own words"),
     (r"subresources .*(binding|scale)", r".*", None, None, "bindings are validated (422); a missing scale is its object that is missing"),
@@ -177,7 +173,6 @@ ROWS += [
     (r"-errors|other-defaults|every-kind|strategic-patches", r"outcome", r'"4\d\d.*', r'"20\d.*', "open: a broken manifest is accepted"),
     (r"-errors", r"outcome", r'"20\d.*', r'"4\d\d.*', "stricter since 1.20"),
     (r"strategic-patches", r"body\.(metadata\.generation|spec\.template.*|status.*)", None, None, "open: a broken manifest is accepted"),
-    (r"limit-ranges", r"body\..*|outcome", None, None, "open: a LimitRange for claims is refused"),  # mended in Schema, to be seen by the next run
     (r"-errors", r"body\.details\.group|body\.message", r'"(extensions|.*\.extensions \\".*)"', None, "ingresses and network policies have left extensions"),
     (r"-errors .*events\.k8s\.io", r"body\.(details\.group|message)|body\.details\.causes.*", None, None, "events: named by their own group and fields"),
     (r"-errors", r"body\.message", r'".*(Invalid value: [a-z0-9]+\.[A-Z]|intstr\.|%!|\[\]byte|networking\.|rbac\.|\[\]core|\(nil\)).*', None, "1.3x's words"),
@@ -185,7 +180,7 @@ ROWS += [
 
 ROWS += [
     (r"unknown-paths|discovery", r".*pods/eviction.*version", None, None, "evictions are policy/v1 since 1.22"),
-    (r"every-kind .*endpointslices", r"body\.metadata\.generation", None, None, "open: labels of a slice count as a new generation"),
+    (r"every-kind .*endpointslices", r"body\.metadata\.generation", None, None, "labels of a slice count since 1.21"),
     (r"persistentvolume", r".*finalizers", None, None, "nothing binds volumes yet, so nothing protects them"),
     (r"-errors|other-defaults", r"(body\.)?(code|reason|message|details.*)", None, None, "open: a refusal names another field or uses other words (that it is refused agrees)"),
 ]
