@@ -170,6 +170,11 @@ ROWS += [
 ]
 
 ROWS += [
+    (r"controllerrevisions", r"outcome", r'"422 .*field is immutable.*', r'"200 .*', "1.20 takes data that is written back for other data"),
+    (r"pod-errors", r"outcome", r'"422 .*(env|envFrom)\[0\]\.(name|prefix): .*', r'"201 .*', "names of variables are nearly free since 1.34"),
+    (r"update-errors PATCH .*/statefulsets/", r"outcome", r'"422 .*', r'"200 .*', "revisionHistoryLimit can change since 1.33"),
+    (r"update-errors PATCH .*/persistentvolumeclaims/", r"outcome", r'"422 .*', r'"200 .*', "a claim without a class can get one since 1.26"),
+    (r"metadata-errors", r"outcome", r'"422 .*metadata.generation.*', r'"201 .*', "a generation that is sent is ignored"),
     (r"-errors|other-defaults|every-kind|strategic-patches", r"outcome", r'"4\d\d.*', r'"20\d.*', "open: a broken manifest is accepted"),
     (r"-errors", r"outcome", r'"20\d.*', r'"4\d\d.*', "stricter since 1.20"),
     (r"strategic-patches", r"body\.(metadata\.generation|spec\.template.*|status.*)", None, None, "open: a broken manifest is accepted"),
@@ -196,4 +201,14 @@ ROWS += [
     (r"update-errors .*nodes", r"body\.spec\.taints", NOTHING, None, "a node that never spoke is not ready"),
     (r"endpoints GET .*manual$", r"body\.items\[manual-.*", None, None, "mirrored slices are named after what they say"),
     (r"namespaces POST .*namespaces-x", r"code|body\.(code|message|reason|details.*)", None, None, "1.20 remembers a namespace for a moment after it is gone"),
+]
+
+ROWS += [
+    (r"create-read-update GET", r"body\.rows\[\d+\]\.cells\[\d+\]", r'"\d+s"', r'"\d+s"', "ages"),
+    (r"subresources .*/(exec|attach)", r"code|body\..*", r'404|.*"(NotFound|nowhere)".*|"pods .*not found"', None, "a stream without an upgrade is refused before its node is looked for"),
+    (r"managed-fields", r".*f:internalTrafficPolicy", NOTHING, None, "fields after 1.20"),
+    (r"every-kind PATCH .*/deployments/", r"body\.metadata\.annotations", r'\{"deployment.kubernetes.io/revision": "1"\}', NOTHING, "what a controller adds comes a moment later"),
+    (r"update-errors PATCH .*/pods/", r"body\.status\.conditions", r".*PodScheduled.*", None, "what a controller adds comes a moment later"),
+    (r"other-defaults GET .*extension-apiserver-authentication", r"body\.data.*", None, None, "the authority; request-header authentication is not served"),
+    (r"reviews POST", r"body\.status\.reason", r'"RBAC: allowed by .*', r'"RBAC: allowed by .*', "of several bindings that allow one is named"),
 ]
