@@ -6,6 +6,8 @@ package enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
   case tooLarge(limit: Int)
   /// The exchange was answered before its body was read.
   case answered
+  /// Nothing more came for ``HTTPLimits/bodySeconds``.
+  case stalled
   /// The other side went away.
   case closed
 
@@ -13,6 +15,7 @@ package enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .tooLarge(let limit): "the body is larger than \(limit) bytes"
     case .answered: "the request was answered before its body was read"
+    case .stalled: "the rest of the body did not come in time"
     case .closed: "the connection was closed"
     }
   }
@@ -30,6 +33,8 @@ package struct InboundBytes: AsyncSequence, Sendable {
     private let eventLoop: any EventLoop
     private let setReading: @Sendable (Bool) -> Void
     private let terminated: @Sendable () -> Void
+    /// Nothing more is to come, so that nothing is to be held back or let in: the loop is left alone, which may have ended before a slow reader.
+    let isFinished = Atomic<Bool>(false)
     init(
       eventLoop: any EventLoop, setReading: @escaping @Sendable (Bool) -> Void, terminated: @escaping @Sendable () -> Void
     ) {
@@ -37,12 +42,13 @@ package struct InboundBytes: AsyncSequence, Sendable {
       self.setReading = setReading
       self.terminated = terminated
     }
-    func produceMore() { eventLoop.execute { self.setReading(true) } }
-    func didTerminate() { eventLoop.execute { self.terminated() } }
+    func produceMore() { if !isFinished.load(ordering: .acquiring) { eventLoop.execute { self.setReading(true) } } }
+    func didTerminate() { if !isFinished.load(ordering: .acquiring) { eventLoop.execute { self.terminated() } } }
   }
 
   private let sequence: Producer
   private let source: Producer.Source
+  private let delegate: Delegate
   private let setReading: @Sendable (Bool) -> Void
 
   /// - Parameters:
@@ -52,17 +58,18 @@ package struct InboundBytes: AsyncSequence, Sendable {
     eventLoop: any EventLoop, setReading: @escaping @Sendable (Bool) -> Void, terminated: @escaping @Sendable () -> Void = {}
   ) {
     self.setReading = setReading
+    delegate = Delegate(
+      eventLoop: eventLoop, setReading: setReading,
+      terminated: {
+        // What nobody reads any more must not hold the channel up.
+        setReading(true)
+        terminated()
+      })
     let pair = NIOThrowingAsyncSequenceProducer.makeSequence(
       elementType: ByteBuffer.self, failureType: (any Error).self,
       backPressureStrategy: NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark(lowWatermark: 4, highWatermark: 16),
       finishOnDeinit: false,
-      delegate: Delegate(
-        eventLoop: eventLoop, setReading: setReading,
-        terminated: {
-          // What nobody reads any more must not hold the channel up.
-          setReading(true)
-          terminated()
-        }))
+      delegate: delegate)
     sequence = pair.sequence
     source = pair.source
   }
@@ -71,7 +78,13 @@ package struct InboundBytes: AsyncSequence, Sendable {
     if case .stopProducing = source.yield(piece) { setReading(false) }
   }
 
-  func finish(_ error: (any Error)?) { if let error { source.finish(error) } else { source.finish() } }
+  /// On the loop.
+  func finish(_ error: (any Error)?) {
+    delegate.isFinished.store(true, ordering: .releasing)
+    if let error { source.finish(error) } else { source.finish() }
+    // What comes next on the channel is somebody else's.
+    setReading(true)
+  }
 
   package func makeAsyncIterator() -> AsyncIterator { AsyncIterator(base: sequence.makeAsyncIterator()) }
 

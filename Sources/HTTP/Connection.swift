@@ -7,6 +7,8 @@ package final class Connection: Sendable {
   package let isTLS: Bool
   /// The client's certificate, in DER, already verified against the listener's client CAs; nil where it presented none.
   package let peerCertificate: [UInt8]?
+  /// Bytes of bodies that are not whole yet.
+  let bufferedBytes = Atomic<Int>(0)
   private let attachmentBox = Mutex<(any Sendable)?>(nil)
 
   package init(remoteAddress: String, isTLS: Bool, peerCertificate: [UInt8]?) {

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// What an exchange needs from the protocol beneath it. Used on the event loop only.
 protocol ExchangeTransport: AnyObject {
@@ -21,6 +22,9 @@ protocol ExchangeTransport: AnyObject {
 
 /// One request and its answer.
 ///
+/// A request counts against the limits from the moment it is whole: one that never ends holds bytes and time of its own connection,
+/// which are bounded, and nobody else's place.
+///
 /// State lives on ``eventLoop``; methods may be called from anywhere and hop there where they must (which is why this class is
 /// `@unchecked Sendable`: every stored variable is touched on the loop alone).
 package final class Exchange: @unchecked Sendable {
@@ -41,6 +45,8 @@ package final class Exchange: @unchecked Sendable {
   private var policy: RequestPolicy
   private var state = State.reading
   private var received = 0
+  /// Bytes of ``body`` that count against ``HTTPLimits/bufferedBytes``: those of a request that is not whole yet.
+  private var buffered = 0
   private var isRequestComplete = false
   private var producer: (any BodyProducer)?
   private var isPumpScheduled = false
@@ -48,7 +54,12 @@ package final class Exchange: @unchecked Sendable {
   private var isHeadPending = false
   private var closeCallbacks: [@Sendable () -> Void] = []
   private var timer: Scheduled<Void>?
+  /// Since when the body's sender, or the answer's reader, has made no progress; nil while the server is the one who waits.
+  private var waitingSince: NIODeadline?
+  private var progressTimer: Scheduled<Void>?
   private var isCounted = false
+  /// Set for other threads once nothing can be sent any more: their calls end there, and reach no loop that may have ended too.
+  private let isGone = Atomic<Bool>(false)
 
   init(head: RequestHead, eventLoop: any EventLoop, transport: any ExchangeTransport, server: ServerState) {
     self.head = head
@@ -63,28 +74,35 @@ package final class Exchange: @unchecked Sendable {
   // MARK: The request comes in (called by the transport)
 
   func begin() {
-    guard server.admit(isLongLived: policy.isLongLived) else { return refuse(.tooManyRequests) }
-    isCounted = true
-    if server.isDraining, policy.isLongLived { return refuse(.shuttingDown) }
     if let text = head.fields["content-length"], let length = Int(text) {
       switch policy.body {
       case .buffered(let limit) where length > limit: return refuse(.bodyTooLarge(limit: limit))
       case .streamed(let limit) where length > limit: return refuse(.bodyTooLarge(limit: limit))
-      case .buffered: body.reserveCapacity(min(length, 1 << 20))
       default: break
       }
     }
+    let expectsContinue = head.version == .http1 && head.fields["expect"]?.lowercased() == "100-continue"
     switch policy.body {
     case .ignored: break
-    case .buffered: startTimer(seconds: server.limits.bodySeconds)
+    case .buffered: if expectsContinue { sendContinue() }
     case .streamed:
-      bodyStream = InboundBytes(eventLoop: eventLoop) { [weak self] reading in self?.transport?.setReading(reading) }
-      if head.version == .http1, head.fields["expect"]?.lowercased() == "100-continue" { sendContinue() }
+      bodyStream = InboundBytes(eventLoop: eventLoop) { [weak self] reading in
+        guard let self else { return }
+        // While the handler does not take what is there, the client is not the one who is slow.
+        if state == .answering { waitingSince = reading ? .now() : nil }
+        transport?.setReading(reading)
+      }
+      waitingSince = .now()
+      watchProgress()
+      if expectsContinue { sendContinue() }
       run()
     }
-    if case .buffered = policy.body, head.version == .http1, head.fields["expect"]?.lowercased() == "100-continue" {
-      sendContinue()
-    }
+  }
+
+  /// Called by the transport when what came with the head has been told: a request that is still not whole has so long to become it.
+  func awaitRest() {
+    guard state == .reading, timer == nil else { return }
+    startTimer(seconds: server.limits.bodySeconds)
   }
 
   private func sendContinue() { transport?.sendHead(status: 100, headers: [], isEnd: false) }
@@ -99,12 +117,15 @@ package final class Exchange: @unchecked Sendable {
     case .buffered(let limit):
       guard state == .reading else { return }
       guard received <= limit else { return refuse(.bodyTooLarge(limit: limit)) }
+      guard server.admit(bytes: piece.readableBytes, from: head.connection) else { return refuse(.tooManyRequests) }
+      buffered += piece.readableBytes
       if body.readableBytes == 0, body.writableBytes == 0 { body = piece } else { body.writeImmutableBuffer(piece) }
     case .streamed(let limit):
       guard received <= limit else {
         bodyStream?.finish(HTTPBodyError.tooLarge(limit: limit))
         return refuse(.bodyTooLarge(limit: limit))
       }
+      if state == .answering { waitingSince = .now() }
       bodyStream?.yield(piece)
     }
   }
@@ -112,7 +133,9 @@ package final class Exchange: @unchecked Sendable {
   func receiveEnd() {
     isRequestComplete = true
     switch policy.body {
-    case .streamed: bodyStream?.finish(nil)
+    case .streamed:
+      bodyStream?.finish(nil)
+      if state == .answering { waitingSince = nil }
     case .ignored, .buffered:
       guard state == .reading else { return }
       timer?.cancel()
@@ -125,6 +148,12 @@ package final class Exchange: @unchecked Sendable {
   }
 
   private func run() {
+    settleBuffer()
+    if !policy.isExempt {
+      guard server.admit(isLongLived: policy.isLongLived) else { return refuse(.tooManyRequests) }
+      isCounted = true
+    }
+    if server.isDraining, policy.isLongLived { return refuse(.shuttingDown) }
     state = .answering
     policy.handle(self)
     if state == .answering, !policy.isLongLived, policy.body.isShort { startTimer(seconds: server.limits.answerSeconds) }
@@ -137,8 +166,52 @@ package final class Exchange: @unchecked Sendable {
     }
   }
 
+  private func settleBuffer() {
+    guard buffered > 0 else { return }
+    server.leave(bytes: buffered, from: head.connection)
+    buffered = 0
+  }
+
+  // MARK: Progress
+
+  /// Ends an exchange whose client neither sends what it has announced nor takes what it has asked for. One timer, only where there
+  /// was something to wait for, looked at when it is due.
+  private func watchProgress() {
+    guard progressTimer == nil, let since = waitingSince else { return }
+    let due = since + .seconds(Int64(patience))
+    progressTimer = eventLoop.scheduleTask(deadline: due) { [weak self] in
+      guard let self else { return }
+      progressTimer = nil
+      guard state != .done, state != .upgraded else { return }
+      guard let since = waitingSince else {
+        // The server was the one who waited; a body that is still to come is looked after again.
+        guard state == .answering, !isRequestComplete else { return }
+        progressTimer = eventLoop.scheduleTask(in: .seconds(Int64(patience))) { [weak self] in
+          self?.progressTimer = nil
+          self?.watchProgress()
+        }
+        return
+      }
+      guard since + .seconds(Int64(patience)) <= .now() else { return watchProgress() }
+      if state == .streaming { return give(up: transport) }
+      bodyStream?.finish(HTTPBodyError.stalled)
+      refuse(.timeout)
+    }
+  }
+
+  private var patience: Int {
+    guard state == .streaming else { return server.limits.bodySeconds }
+    return policy.isLongLived ? server.limits.longLivedWriteSeconds : server.limits.writeSeconds
+  }
+
+  private func give(up transport: (any ExchangeTransport)?) {
+    closed()
+    transport?.abort()
+  }
+
   private func refuse(_ refusal: HTTPRefusal) {
     guard state == .reading || state == .answering else { return }
+    settleBuffer()
     answer(server.handler.refusal(refusal, for: head))
     if !isRequestComplete { transport?.discardRest() }
   }
@@ -147,7 +220,12 @@ package final class Exchange: @unchecked Sendable {
 
   /// Answers. The first answer counts; what comes later, or after the client went away, is dropped (and its producer cancelled).
   package func respond(_ response: HTTPResponse) {
-    if eventLoop.inEventLoop { answer(response) } else { eventLoop.execute { self.answer(response) } }
+    if eventLoop.inEventLoop { return answer(response) }
+    if isGone.load(ordering: .acquiring) {
+      if case .producer(let producer) = response.body { producer.cancel() }
+      return
+    }
+    eventLoop.execute { self.answer(response) }
   }
 
   private func answer(_ response: HTTPResponse) {
@@ -182,6 +260,7 @@ package final class Exchange: @unchecked Sendable {
       }
       transport?.sendHead(status: response.status, headers: headers, isEnd: false)
       state = .streaming
+      waitingSince = nil
       isHeadPending = true
       self.producer = producer
       pump()
@@ -190,11 +269,14 @@ package final class Exchange: @unchecked Sendable {
 
   /// Tells that the producer has something again.
   package func wake() {
-    if eventLoop.inEventLoop { pump() } else { eventLoop.execute { self.pump() } }
+    if eventLoop.inEventLoop { return pump() }
+    if !isGone.load(ordering: .acquiring) { eventLoop.execute { self.pump() } }
   }
 
   private func pump() {
-    guard state == .streaming, let producer, !isPumpScheduled, let transport, transport.isWritable else { return }
+    guard state == .streaming, let producer, !isPumpScheduled, let transport else { return }
+    guard transport.isWritable else { return awaitReader() }
+    waitingSince = nil
     var buffer = ByteBuffer()
     let progress = producer.produce(into: &buffer, limit: HTTP.pieceBytes)
     // A producer may find that its exchange has ended while it works.
@@ -214,7 +296,7 @@ package final class Exchange: @unchecked Sendable {
     case .more:
       isHeadPending = isHeadPending && buffer.readableBytes == 0
       if buffer.readableBytes > 0 { transport.sendBody(buffer, isEnd: false, promise: nil) }
-      guard transport.isWritable else { return }
+      guard transport.isWritable else { return awaitReader() }
       // The others of this loop get their turn between two pieces.
       isPumpScheduled = true
       eventLoop.execute {
@@ -225,6 +307,13 @@ package final class Exchange: @unchecked Sendable {
   }
 
   func writabilityChanged() { pump() }
+
+  /// What was written waits for the client.
+  private func awaitReader() {
+    guard waitingSince == nil else { return }
+    waitingSince = .now()
+    watchProgress()
+  }
 
   /// Answers with a head now and a body that a task writes at its own pace.
   package func respond(status: Int, headers: [(String, String)]) -> ResponseWriter {
@@ -244,11 +333,8 @@ package final class Exchange: @unchecked Sendable {
 
   /// Ends the exchange without a proper end of the body, so that the client knows that something is missing.
   package func abort() {
-    eventLoop.execute {
-      guard self.state != .done, let transport = self.transport else { return }
-      self.closed()
-      transport.abort()
-    }
+    if isGone.load(ordering: .acquiring) { return }
+    eventLoop.execute { if self.state != .done, let transport = self.transport { self.give(up: transport) } }
   }
 
   /// Leaves HTTP/1.1 for a WebSocket. On the loop, from the handler or later, instead of an answer.
@@ -295,9 +381,12 @@ package final class Exchange: @unchecked Sendable {
 
   private func finish() {
     state = .done
+    settleBuffer()
+    progressTimer?.cancel()
     if isRequestComplete {
       release()
       transport = nil
+      isGone.store(true, ordering: .releasing)
     } else {
       bodyStream?.finish(HTTPBodyError.answered)
     }
@@ -306,6 +395,8 @@ package final class Exchange: @unchecked Sendable {
 
   /// The stream or connection is gone.
   func closed() {
+    isGone.store(true, ordering: .releasing)
+    settleBuffer()
     guard state != .done else {
       transport = nil
       return release()
@@ -313,6 +404,7 @@ package final class Exchange: @unchecked Sendable {
     state = .done
     transport = nil
     timer?.cancel()
+    progressTimer?.cancel()
     bodyStream?.finish(HTTPBodyError.closed)
     producer?.cancel()
     producer = nil

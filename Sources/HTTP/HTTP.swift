@@ -16,7 +16,7 @@ package enum HTTP {
 package struct HTTPLimits: Sendable {
   /// Bytes of one request's head.
   package var headerBytes = 64 << 10
-  /// Exchanges in progress that are not long-lived; more are refused with 429.
+  /// Whole requests that are being answered and are not long-lived; more are refused with 429, but for those of exempt routes.
   package var exchanges = 800
   /// Long-lived exchanges (watches, logs, upgrades).
   package var longLivedExchanges = 200_000
@@ -29,10 +29,18 @@ package struct HTTPLimits: Sendable {
   package var handshakeSeconds = 10
   /// From the first byte of a request (HTTP/1.1: from the connection's last answer or opening) to the end of its head.
   package var headSeconds = 30
-  /// From the head to the end of a body that is buffered; and the longest pause inside a streamed one.
+  /// Bytes of bodies that are buffered and not whole yet, of all connections; the last quarter is for connections that hold no more than
+  /// ``smallBodyBytes``, so that large bodies cannot keep small ones out.
+  package var bufferedBytes = 512 << 20
+  package var smallBodyBytes = 64 << 10
+  /// From the head to the end of a body that is buffered or ignored; and the longest pause inside a streamed one.
   package var bodySeconds = 60
   /// From the end of a request to its answer, unless it is long-lived.
   package var answerSeconds = 60
+  /// How long the client of a streamed answer may take nothing of what was written (128 to 512 KB).
+  package var writeSeconds = 120
+  /// The same for long-lived ones: somebody reads a log page by page.
+  package var longLivedWriteSeconds = 1800
   /// How long, and how many bytes of, a body that was refused is dropped before its connection is closed.
   package var lingerSeconds = 5
   package var lingerBytes = 16 << 20
@@ -43,13 +51,24 @@ package struct HTTPLimits: Sendable {
 }
 
 /// Why a request never reached its route, or was given up.
-package enum HTTPRefusal: Sendable, Equatable {
+package enum HTTPRefusal: Sendable, Equatable, CustomStringConvertible {
   case malformed(String)
   case headTooLarge
   case bodyTooLarge(limit: Int)
   case tooManyRequests
   case timeout
   case shuttingDown
+
+  package var description: String {
+    switch self {
+    case .malformed(let why): "bad request: \(why)"
+    case .headTooLarge: "request header fields too large"
+    case .bodyTooLarge(let limit): "request body is larger than \(limit) bytes"
+    case .tooManyRequests: "too many requests, try again later"
+    case .timeout: "the request took too long"
+    case .shuttingDown: "the server is shutting down"
+    }
+  }
 
   package var status: Int {
     switch self {

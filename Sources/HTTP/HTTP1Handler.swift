@@ -72,6 +72,11 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
     }
   }
 
+  func channelReadComplete(context: ChannelHandlerContext) {
+    exchange?.awaitRest()
+    context.fireChannelReadComplete()
+  }
+
   private func finishIfDone() {
     guard isResponseDone, isRequestDone, !isSwitching else { return }
     exchange = nil

@@ -38,6 +38,7 @@ final class HTTP2Handler: ChannelDuplexHandler {
         self.exchange = exchange
         server.track(exchange)
         exchange.begin()
+        if !frame.endStream { exchange.awaitRest() }
       }
       if frame.endStream { end() }
     case .data(let frame):

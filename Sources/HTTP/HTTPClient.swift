@@ -54,6 +54,8 @@ package final class HTTPClient: Sendable {
 
   private struct State {
     var http2: Task<ClientConnection, any Error>?
+    /// What ``http2`` gave, so that it can be closed at once.
+    var shared: ClientConnection?
     var idle: [ClientConnection] = []
     var isHTTP1 = false
     var isClosed = false
@@ -88,16 +90,12 @@ package final class HTTPClient: Sendable {
   }
 
   package func close() {
-    let (task, idle) = state.withLock { state in
+    let open = state.withLock { state in
       state.isClosed = true
-      defer {
-        state.http2 = nil
-        state.idle = []
-      }
-      return (state.http2, state.idle)
+      defer { (state.http2, state.shared, state.idle) = (nil, nil, []) }
+      return state.idle + (state.shared.map { [$0] } ?? [])
     }
-    for connection in idle { connection.channel.close(promise: nil) }
-    if let task { Task { (try? await task.value)?.channel.close(promise: nil) } }
+    for connection in open { connection.channel.close(promise: nil) }
   }
 
   private var authority: String { (host.contains(":") ? "[\(host)]" : host) + ":\(port)" }
@@ -117,7 +115,15 @@ package final class HTTPClient: Sendable {
       for _ in 0..<2 {
         let task = state.withLock { state in
           if let task = state.http2 { return task }
-          let task = Task { try await self.connect(protocols: self.version == .http2 ? ["h2"] : ["h2", "http/1.1"]) }
+          let task = Task {
+            let connection = try await self.connect(protocols: self.version == .http2 ? ["h2"] : ["h2", "http/1.1"])
+            let isWanted = self.state.withLock { state in
+              if !state.isClosed { state.shared = connection }
+              return !state.isClosed
+            }
+            if !isWanted { connection.channel.close(promise: nil) }
+            return connection
+          }
           state.http2 = task
           return task
         }

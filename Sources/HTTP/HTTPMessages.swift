@@ -60,13 +60,24 @@ package struct RequestHead: Sendable {
     self.fields = fields
     self.version = version
     self.connection = connection
-    if let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) {
-      path = String(target[..<mark])
-      query = String(target[target.utf8.index(after: mark)...])
+    let origin = Self.origin(target)
+    if let mark = origin.utf8.firstIndex(of: UInt8(ascii: "?")) {
+      path = String(origin[..<mark])
+      query = String(origin[origin.utf8.index(after: mark)...])
     } else {
-      path = target
+      path = String(origin)
       query = ""
     }
+  }
+
+  /// A target without scheme and authority, where it has them. Source: RFC 9112, 3.2.2.
+  private static func origin(_ target: String) -> Substring {
+    guard target.utf8.first != UInt8(ascii: "/") else { return target[...] }
+    let lower = target.prefix(8).lowercased()
+    guard lower.hasPrefix("http://") || lower.hasPrefix("https://") else { return target[...] }
+    let authority = target.dropFirst(lower.hasPrefix("https") ? 8 : 7)
+    let rest = authority.drop { $0 != "/" && $0 != "?" }
+    return rest.first == "/" ? rest : "/" + rest
   }
 
   /// True where the client asks to leave HTTP for another protocol.
@@ -91,6 +102,8 @@ package struct RequestPolicy: Sendable {
   package var body: Body
   /// Watches, logs and upgrades: no answer deadline, counted apart, ended when the server drains.
   package var isLongLived: Bool
+  /// Answered even where the server has as many requests as it takes: health, which says that it lives.
+  package var isExempt = false
   /// Runs on the event loop and must not block it.
   package var handle: @Sendable (Exchange) -> Void
 
@@ -110,16 +123,7 @@ package protocol HTTPHandler: Sendable {
 
 extension HTTPHandler {
   package func refusal(_ refusal: HTTPRefusal, for head: RequestHead) -> HTTPResponse {
-    let text =
-      switch refusal {
-      case .malformed(let why): "bad request: \(why)"
-      case .headTooLarge: "request header fields too large"
-      case .bodyTooLarge(let limit): "request body is larger than \(limit) bytes"
-      case .tooManyRequests: "too many requests, try again later"
-      case .timeout: "the request took too long"
-      case .shuttingDown: "the server is shutting down"
-      }
-    return .text(refusal.status, text, headers: refusal == .tooManyRequests ? [("retry-after", "1")] : [])
+    .text(refusal.status, refusal.description, headers: refusal == .tooManyRequests ? [("retry-after", "1")] : [])
   }
 }
 

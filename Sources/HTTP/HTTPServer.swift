@@ -37,6 +37,7 @@ final class ServerState: Sendable {
   let exchanges = Atomic<Int>(0)
   let longLived = Atomic<Int>(0)
   let connectionCount = Atomic<Int>(0)
+  private let bufferedBytes = Atomic<Int>(0)
   private let draining = Atomic<Bool>(false)
   /// Connections, to tell them that the server ends; and their exchanges, by loop. Touched once a connection or long-lived exchange.
   private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
@@ -60,6 +61,20 @@ final class ServerState: Sendable {
 
   func leave(isLongLived: Bool) {
     if isLongLived { longLived.subtract(1, ordering: .relaxed) } else { exchanges.subtract(1, ordering: .relaxed) }
+  }
+
+  /// Bytes of a body whose end is still to come.
+  func admit(bytes: Int, from connection: Connection) -> Bool {
+    let own = connection.bufferedBytes.add(bytes, ordering: .relaxed).newValue
+    let all = bufferedBytes.add(bytes, ordering: .relaxed).newValue
+    if all <= (own <= limits.smallBodyBytes ? limits.bufferedBytes : limits.bufferedBytes / 4 * 3) { return true }
+    leave(bytes: bytes, from: connection)
+    return false
+  }
+
+  func leave(bytes: Int, from connection: Connection) {
+    connection.bufferedBytes.subtract(bytes, ordering: .relaxed)
+    bufferedBytes.subtract(bytes, ordering: .relaxed)
   }
 
   /// Remembers an exchange that only a drain would end.

@@ -1,5 +1,6 @@
 import Crypto
 import NIOCore
+import Synchronization
 
 package enum WebSocketError: Error, Equatable, CustomStringConvertible {
   case noHandshake
@@ -21,6 +22,8 @@ package enum WebSocketError: Error, Equatable, CustomStringConvertible {
 package struct WebSocketLimits: Sendable {
   /// Of one message, all its fragments together.
   package var messageBytes = 4 << 20
+  /// How long the peer may leave a close frame, and what was sent before it, untaken.
+  package var closeSeconds = 10
   package init() {}
 }
 
@@ -65,6 +68,8 @@ package final class WebSocket: Sendable {
     var isReadPending = false
     var messages: InboundBytes!
     weak var handler: WebSocketHandler?
+    /// For other threads: nothing is to be sent any more, and the loop may have ended too.
+    let isGone = Atomic<Bool>(false)
   }
 
   fileprivate let isClient: Bool
@@ -104,6 +109,7 @@ package final class WebSocket: Sendable {
   }
 
   package func send(_ payload: ByteBuffer, opcode: Opcode = .binary) async throws(WebSocketError) {
+    if handlerState.isGone.load(ordering: .acquiring) { throw .closed }
     let promise = eventLoop.makePromise(of: Void.self)
     eventLoop.execute {
       guard let channel = self.handlerState.channel, !self.handlerState.isCloseSent else {
@@ -116,6 +122,7 @@ package final class WebSocket: Sendable {
 
   /// Sends a close frame (1000 is a normal end) and closes the connection once it is out.
   package func close(code: UInt16 = 1000, reason: String = "") {
+    if handlerState.isGone.load(ordering: .acquiring) { return }
     eventLoop.execute { self.handlerState.handler?.close(code: code, reason: reason) }
   }
 }
@@ -132,6 +139,9 @@ final class WebSocketHandler: ChannelDuplexHandler {
   private var context: ChannelHandlerContext?
   private var input = ByteBuffer()
   private var message: ByteBuffer?
+  /// The last ping that waits for its pong because the peer does not read; earlier ones need none.
+  private var unanswered: ByteBuffer?
+  private var closeTimer: Scheduled<Void>?
 
   fileprivate init(state: WebSocket.HandlerState, isClient: Bool, limits: WebSocketLimits) {
     self.state = state
@@ -140,7 +150,10 @@ final class WebSocketHandler: ChannelDuplexHandler {
   }
 
   func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    closeTimer?.cancel()
+    self.context = nil
+  }
 
   func read(context: ChannelHandlerContext) { if state.holdsReads { state.isReadPending = true } else { context.read() } }
 
@@ -217,7 +230,9 @@ final class WebSocketHandler: ChannelDuplexHandler {
       message = nil
       whole.writeImmutableBuffer(frame.payload)
       if frame.isFinal { state.messages.yield(whole) } else { message = whole }
-    case .ping: context?.writeAndFlush(wrapOutboundOut(Self.frame(.pong, frame.payload, isMasked: isClient)), promise: nil)
+    case .ping:
+      unanswered = frame.payload
+      sendPong()
     case .pong: break
     case .close:
       let code = frame.payload.getInteger(at: frame.payload.readerIndex, as: UInt16.self) ?? 1000
@@ -226,9 +241,23 @@ final class WebSocketHandler: ChannelDuplexHandler {
     }
   }
 
+  private func sendPong() {
+    guard let payload = unanswered, let context, context.channel.isWritable, !state.isCloseSent else { return }
+    unanswered = nil
+    context.writeAndFlush(wrapOutboundOut(Self.frame(.pong, payload, isMasked: isClient)), promise: nil)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    sendPong()
+    context.fireChannelWritabilityChanged()
+  }
+
   func close(code: UInt16, reason: String) {
     guard !state.isCloseSent, let context else { return }
     state.isCloseSent = true
+    closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(limits.closeSeconds))) { [weak self] in
+      self?.context?.close(promise: nil)
+    }
     var payload = ByteBuffer()
     payload.writeInteger(code)
     payload.writeString(String(reason.prefix(100)))
@@ -238,8 +267,10 @@ final class WebSocketHandler: ChannelDuplexHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    closeTimer?.cancel()
     state.isClosed = true
     state.isCloseSent = true
+    state.isGone.store(true, ordering: .releasing)
     state.channel = nil
     // After a proper end this changes nothing.
     state.messages.finish(WebSocketError.closed)

@@ -57,6 +57,14 @@ import Testing
     }
   }
 
+  @Test("a target in absolute form is taken", arguments: ["http://x/echo", "HTTPS://x:1/echo", "http://x/echo?y"])
+  func absoluteForm(target: String) async throws {
+    try await Server.with { server in
+      let answer = try await server.raw("POST \(target) HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nab")
+      #expect(answer.hasPrefix("HTTP/1.1 200") && answer.hasSuffix("ab"), "\(answer)")
+    }
+  }
+
   @Test("a head that is too large is refused")
   func largeHead() async throws {
     try await Server.with { server in

@@ -8,6 +8,11 @@ import Testing
 final class TestHandler: HTTPHandler {
   let cancelled = Atomic<Int>(0)
   let held = Mutex<[Exchange]>([])
+  /// Paths of exchanges that have ended, of those that tell it.
+  let ended: AsyncStream<String>
+  private let end: AsyncStream<String>.Continuation
+
+  init() { (ended, end) = AsyncStream.makeStream() }
 
   func policy(for head: RequestHead) -> RequestPolicy {
     switch head.path {
@@ -26,7 +31,26 @@ final class TestHandler: HTTPHandler {
       }
     case "/big":
       let total = Int(head.query) ?? 0
-      return RequestPolicy { $0.respond(HTTPResponse(200, body: .producer(Filler(total)))) }
+      return RequestPolicy { [end] exchange in
+        exchange.onClose { end.yield("/big") }
+        exchange.respond(HTTPResponse(200, body: .producer(Filler(total))))
+      }
+    case "/alive":
+      var policy = RequestPolicy { $0.respond(.text(200, "ok")) }
+      policy.isExempt = true
+      return policy
+    case "/flood":
+      return RequestPolicy(isLongLived: true) { [end] exchange in
+        exchange.onClose { end.yield("/flood") }
+        var limits = WebSocketLimits()
+        limits.closeSeconds = 1
+        guard let socket = try? exchange.upgradeToWebSocket(subprotocol: nil, limits: limits) else { return }
+        Task {
+          // Up to the moment in which it waits for the socket.
+          Task.immediate { try? await socket.send([UInt8](repeating: 1, count: 64 << 20)) }
+          socket.close()
+        }
+      }
     case "/compressible":
       let bytes = ByteBuffer(repeating: 7, count: Int(head.query) ?? 0)
       return RequestPolicy { $0.respond(HTTPResponse(200, body: .bytes(bytes)).compressing(from: 1000)) }
@@ -101,12 +125,13 @@ struct Server {
   let isTLS: Bool
 
   static func with(
-    tls: Bool = false, limits: HTTPLimits = HTTPLimits(), _ body: (Server) async throws -> Void
+    tls: Bool = false, http2: Bool = false, limits: HTTPLimits = HTTPLimits(), _ body: (Server) async throws -> Void
   ) async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
     let handler = TestHandler()
     var configuration = HTTPServer.Configuration(host: "127.0.0.1", port: 0)
     configuration.limits = limits
+    configuration.assumesHTTP2 = http2
     if tls {
       configuration.tls = ServerTLS(
         certificateChain: Array(TestPKI.server.utf8), privateKey: Array(TestPKI.serverKey.utf8), clientCAs: Array(TestPKI.ca.utf8))
@@ -131,6 +156,20 @@ struct Server {
     return HTTPClient(group: group, host: "127.0.0.1", port: server.port, tls: tls, version: version)
   }
 
+  /// A bare socket, on which these bytes have been sent.
+  func open(_ text: String, reads: Bool = true) async throws -> RawConnection { try await open(Array(text.utf8), reads: reads) }
+
+  func open(_ bytes: [UInt8], reads: Bool = true) async throws -> RawConnection {
+    let (pieces, continuation) = AsyncStream.makeStream(of: [UInt8].self)
+    let channel = try await ClientBootstrap(group: group).channelOption(.autoRead, value: reads)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Pieces(continuation)) }
+      }.connect(host: "127.0.0.1", port: server.port).get()
+    let connection = RawConnection(channel: channel, pieces: pieces.makeAsyncIterator())
+    try await connection.write(bytes)
+    return connection
+  }
+
   /// Sends bytes over a bare socket and gives what comes until the server ends its side.
   /// - Parameter thenSend: sent after that; that it cannot be sent is an error.
   func raw(_ text: String, thenSend: [UInt8] = []) async throws -> String {
@@ -145,6 +184,43 @@ struct Server {
     try? await channel.close()
     return answer
   }
+}
+
+/// A bare socket. Used by one task.
+final class RawConnection {
+  private let channel: any Channel
+  private var pieces: AsyncStream<[UInt8]>.AsyncIterator
+  private var all: [UInt8] = []
+
+  init(channel: any Channel, pieces: AsyncStream<[UInt8]>.AsyncIterator) {
+    self.channel = channel
+    self.pieces = pieces
+  }
+
+  /// Returns when the socket has taken them.
+  func write(_ bytes: [UInt8]) async throws { try await channel.writeAndFlush(ByteBuffer(bytes: bytes)) }
+  func resume() { channel.setOption(.autoRead, value: true).whenComplete { [channel] _ in channel.read() } }
+  func close() { channel.close(promise: nil) }
+
+  func next() async throws -> [UInt8] {
+    guard let piece = await pieces.next() else { throw ChannelError.eof }
+    return piece
+  }
+
+  /// Returns when everything that has come fulfils a condition.
+  func waits(_ isEnough: ([UInt8]) -> Bool) async throws { while !isEnough(all) { all += try await next() } }
+  func waits(_ isEnough: (String) -> Bool) async throws { try await waits { isEnough(String(decoding: $0, as: UTF8.self)) } }
+}
+
+private final class Pieces: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  private let continuation: AsyncStream<[UInt8]>.Continuation
+  init(_ continuation: AsyncStream<[UInt8]>.Continuation) { self.continuation = continuation }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    continuation.yield(Array(unwrapInboundIn(data).readableBytesView))
+  }
+  func channelInactive(context: ChannelHandlerContext) { continuation.finish() }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
 private final class Collector: ChannelInboundHandler {
