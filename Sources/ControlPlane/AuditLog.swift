@@ -147,8 +147,8 @@ extension ControlPlane {
     record(attributes, version: kind.gvr.version, code: code)
   }
 
-  /// Records a request that was refused, or one that opens a stream.
-  func record(_ attributes: RequestAttributes, version: String = "v1", code: Int) {
+  /// Records a request that was refused, one that opens a stream, or one of another door.
+  package func record(_ attributes: RequestAttributes, version: String = "v1", code: Int) {
     guard let log = auditLog.withLock({ $0 }) else { return }
     let identity = attributes.user
     var reference: Value = .emptyObject

@@ -19,7 +19,19 @@ enum Files {
   /// Makes a file as young as one that was just written.
   static func touch(_ path: String) { utimensat(AT_FDCWD, path, nil, 0) }
 
-  static func list(_ directory: String) -> [String] {
+  static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Marks this process's unfinished files among those of earlier ones. No tag, repository, digest or upload begins with a point.
+  private static let writer = String(UInt64.random(in: .min ... .max), radix: 16)
+
+  static func isLeftover(_ name: String) -> Bool { name.hasPrefix(".") && !name.hasSuffix(".\(writer)") }
+
+  /// The names in a directory.
+  /// - Parameter parts: also those of files that are still being written.
+  static func list(_ directory: String, parts: Bool = false) -> [String] {
     guard let handle = opendir(directory) else { return [] }
     defer { closedir(handle) }
     var names: [String] = []
@@ -27,7 +39,7 @@ enum Files {
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
-      if name != "." && name != ".." && !name.hasSuffix(".part") { names.append(name) }
+      if name != "." && name != ".." && (parts || !name.hasPrefix(".")) { names.append(name) }
     }
     return names
   }
@@ -67,8 +79,9 @@ enum Files {
 
   /// Writes the whole file under another name, then renames: readers see the old or the new one.
   static func write(_ bytes: [UInt8], to path: String) throws(RegistryError) {
-    try makeDirectory(parent(path))
-    let part = "\(path).\(getpid()).\(UInt64.random(in: .min ... .max)).part"
+    let directory = parent(path)
+    try makeDirectory(directory)
+    let part = "\(directory)/.\(path.dropFirst(directory.utf8.count + 1)).\(UInt64.random(in: .min ... .max)).\(writer)"
     let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw failure("write", path) }
     var offset = 0
@@ -82,24 +95,29 @@ enum Files {
       }
       offset += written
     }
-    fsync(file)
     close(file)
-    guard Glibc.rename(part, path) == 0 else { throw failure("rename", path) }
+    do throws(RegistryError) { try finish(part, as: path) } catch {
+      unlink(part)
+      throw error
+    }
   }
 
   /// Gives a finished file its name and makes both durable.
   static func rename(_ path: String, to target: String) throws(RegistryError) {
     try makeDirectory(parent(target))
+    try finish(path, as: target)
+  }
+
+  private static func finish(_ path: String, as target: String) throws(RegistryError) {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw failure("open", path) }
     let synced = fsync(file)
     close(file)
     guard synced == 0, Glibc.rename(path, target) == 0 else { throw failure("rename", path) }
     let directory = open(parent(target), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if directory >= 0 {
-      fsync(directory)
-      close(directory)
-    }
+    guard directory >= 0 else { throw failure("open", parent(target)) }
+    defer { close(directory) }
+    guard fsync(directory) == 0 else { throw failure("write", parent(target)) }
   }
 
   static func digest(of bytes: [UInt8]) -> Digest { digest(SHA256.hash(data: bytes)) }

@@ -24,6 +24,7 @@ package struct RegistryError: Error, Equatable, Sendable {
     case manifestUnknown = "MANIFEST_UNKNOWN"
     case nameInvalid = "NAME_INVALID"
     case nameUnknown = "NAME_UNKNOWN"
+    case paginationNumberInvalid = "PAGINATION_NUMBER_INVALID"
     case sizeInvalid = "SIZE_INVALID"
     case tagInvalid = "TAG_INVALID"
     case unauthorized = "UNAUTHORIZED"
@@ -34,7 +35,9 @@ package struct RegistryError: Error, Equatable, Sendable {
     package var status: Int {
       switch self {
       case .blobUnknown, .blobUploadUnknown, .manifestUnknown, .nameUnknown: 404
-      case .blobUploadInvalid, .digestInvalid, .manifestBlobUnknown, .manifestInvalid, .nameInvalid, .sizeInvalid, .tagInvalid: 400
+      case .blobUploadInvalid, .digestInvalid, .manifestBlobUnknown, .manifestInvalid, .nameInvalid, .paginationNumberInvalid,
+        .sizeInvalid, .tagInvalid:
+        400
       case .unauthorized: 401
       case .denied: 403
       case .unsupported: 405

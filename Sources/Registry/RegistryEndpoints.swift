@@ -1,3 +1,4 @@
+import Client
 import Glibc
 import HTTP
 import NIOCore
@@ -6,15 +7,15 @@ import Wire
 
 extension RegistryHandler {
   /// - Returns: nil where the answer is already on its way (a streamed blob).
-  func respond(to call: RegistryCall, _ exchange: Exchange) async throws -> HTTPResponse? {
+  func respond(to call: RegistryCall, _ exchange: Exchange, _ identity: Identity) async throws -> HTTPResponse? {
     switch (call.endpoint, call.method) {
     case (.base, "GET"), (.base, "HEAD"): return json(200, .emptyObject)
     case (.catalog, "GET"):
       let all = try await blocking { storage in storage.repositories() }
-      return page("repositories", all, call, path: "/v2/_catalog", extra: [:])
+      return try page("repositories", all, call, path: "/v2/_catalog", extra: [:])
     case (.tags(let repository), "GET"):
       let all = try await blocking { storage in try storage.tags(repository) }
-      return page("tags", all, call, path: "/v2/\(repository)/tags/list", extra: ["name": .string(repository.name)])
+      return try page("tags", all, call, path: "/v2/\(repository)/tags/list", extra: ["name": .string(repository.name)])
     case (.manifest(let repository, let reference), "GET"), (.manifest(let repository, let reference), "HEAD"):
       let manifest = try await blocking { storage in try storage.manifest(reference, in: repository) }
       let headers = [("docker-content-digest", "\(manifest.digest)"), ("etag", "\"\(manifest.digest)\"")]
@@ -50,7 +51,7 @@ extension RegistryHandler {
     case (.blob(let repository, let digest), "DELETE"):
       try await blocking { storage in try storage.deleteBlob(digest, in: repository) }
       return HTTPResponse(202, headers: [("content-length", "0")])
-    case (.startUpload(let repository), "POST"): return try await start(repository, call, exchange)
+    case (.startUpload(let repository), "POST"): return try await start(repository, call, exchange, identity)
     case (.upload(let repository, let id), "PATCH"):
       try await receive(id, exchange)
       let size = try await blocking { storage in try storage.uploadedBytes(id) }
@@ -85,8 +86,16 @@ extension RegistryHandler {
     return try await threads.runIfActive { try body(storage) }
   }
 
-  private func page(_ key: String, _ all: [String], _ call: RegistryCall, path: String, extra: Object) -> HTTPResponse {
-    let limit = min(RegistryLimits.page, call.parameter("n").flatMap { Int($0) }.map { max(0, $0) } ?? RegistryLimits.page)
+  private func page(_ key: String, _ all: [String], _ call: RegistryCall, path: String, extra: Object) throws(RegistryError)
+    -> HTTPResponse
+  {
+    var limit = RegistryLimits.page
+    if let asked = call.parameter("n") {
+      guard let number = Int(asked), number >= 0 else {
+        throw RegistryError(.paginationNumberInvalid, "n=\(asked.prefix(40)) is no number of names")
+      }
+      limit = min(limit, number)
+    }
     let rest = call.parameter("last").map { last in all.filter { $0 > last } } ?? all
     let names = rest.prefix(limit)
     var body = Value.object(extra)
@@ -100,9 +109,11 @@ extension RegistryHandler {
 
   // MARK: Uploads
 
-  private func start(_ repository: Repository, _ call: RegistryCall, _ exchange: Exchange) async throws -> HTTPResponse {
+  private func start(
+    _ repository: Repository, _ call: RegistryCall, _ exchange: Exchange, _ identity: Identity
+  ) async throws -> HTTPResponse {
     if let digest = call.parameter("mount").flatMap({ Digest($0) }), let from = call.parameter("from"),
-      let source = try? Repository(from)
+      let source = try? Repository(from), mayRead(digest, of: source, identity)
     {
       let isMounted = try await blocking { storage in try storage.mount(digest, from: source, into: repository) }
       if isMounted { return created(repository, digest) }
@@ -112,8 +123,14 @@ extension RegistryHandler {
     let id = String((0..<32).map { _ in digits[Int(random.next(upperBound: UInt(16)))] })
     try await blocking { storage in try storage.beginUpload(id: id) }
     guard let digest = call.parameter("digest").flatMap({ Digest($0) }) else { return progress(202, repository, id, 0) }
-    try await receive(id, exchange)
-    return try await finish(repository, id, digest)
+    do {
+      try await receive(id, exchange)
+      return try await finish(repository, id, digest)
+    } catch {
+      // Nobody knows its id, so nobody could go on with it.
+      try? await blocking { storage in try storage.cancelUpload(id) }
+      throw error
+    }
   }
 
   private func finish(_ repository: Repository, _ id: String, _ digest: Digest) async throws -> HTTPResponse {
@@ -156,7 +173,12 @@ extension RegistryHandler {
         var rest = piece.readableBytesView
         while !rest.isEmpty {
           let written = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
-          guard written > 0 else { throw Files.failure("write", path) }
+          guard written > 0 else {
+            let failure = Files.failure("write", path)
+            // A chunk that found no space gives back what it took: others need it, and the client sends it whole again.
+            ftruncate(file, off_t(size))
+            throw failure
+          }
           rest = rest.dropFirst(written)
         }
       }
@@ -176,10 +198,12 @@ extension RegistryHandler {
     var headers = [
       ("content-type", "application/octet-stream"), ("docker-content-digest", "\(digest)"), ("accept-ranges", "bytes"),
     ]
-    if let range = exchange.head.fields["range"], let (first, last) = Self.range(range, size) {
-      guard first < size else { throw RegistryError(.sizeInvalid, "the range begins behind the blob's \(size) bytes", status: 416) }
-      (offset, end, status) = (first, min(last + 1, size), 206)
-      headers.append(("content-range", "bytes \(offset)-\(end - 1)/\(size)"))
+    if let range = exchange.head.fields["range"].flatMap({ ByteRange($0, size: size) }) {
+      guard range.first < size else {
+        throw RegistryError(.sizeInvalid, "the range begins behind the blob's \(size) bytes", status: 416)
+      }
+      (offset, end, status) = (range.first, range.last + 1, 206)
+      headers.append(("content-range", "bytes \(range.first)-\(range.last)/\(size)"))
     }
     headers.append(("content-length", "\(end - offset)"))
     let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -203,12 +227,33 @@ extension RegistryHandler {
     }
     writer.finish()
   }
+}
 
-  /// `bytes=FIRST-` and `bytes=FIRST-LAST`; anything else is answered whole.
-  private static func range(_ header: String, _ size: Int) -> (Int, Int)? {
-    guard header.hasPrefix("bytes="), !header.contains(",") else { return nil }
+/// `bytes=FIRST-` and `bytes=FIRST-LAST` of a `Range` header. Source: RFC 9110, 14.1.2.
+package struct ByteRange: Equatable, Sendable {
+  /// May be behind the end; then there is nothing to send.
+  package let first: Int
+  /// Inclusive and inside, unless ``first`` is behind the end.
+  package let last: Int
+
+  /// - Returns: nil for what is no range of this form (several, a suffix, one that ends before it begins): all is sent then.
+  package init?(_ header: String, size: Int) {
+    guard header.hasPrefix("bytes=") else { return nil }
     let parts = header.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
-    guard parts.count == 2, let first = Int(parts[0]) else { return nil }
-    return (first, Int(parts[1]) ?? size - 1)
+    guard parts.count == 2, let first = Self.position(parts[0]) else { return nil }
+    guard !parts[1].isEmpty else {
+      self.first = first
+      last = size - 1
+      return
+    }
+    guard let last = Self.position(parts[1]), last >= first else { return nil }
+    self.first = first
+    self.last = min(last, size - 1)
+  }
+
+  /// A number that does not fit is behind every end.
+  private static func position(_ text: Substring) -> Int? {
+    guard !text.isEmpty, text.utf8.allSatisfy({ $0 &- 48 < 10 }) else { return nil }
+    return Int(text) ?? .max
   }
 }

@@ -33,7 +33,12 @@ package struct RegistryHandler: HTTPHandler {
   /// The largest blob, in bytes.
   private static let blobLimit = 64 << 30
 
+  /// Who calls is known and allowed before a byte of a body is taken.
   package func policy(for head: RequestHead) -> RequestPolicy {
+    let identity: Identity
+    do throws(RegistryError) { identity = try authorize(head) } catch {
+      return RequestPolicy { $0.respond(Self.response(error)) }
+    }
     let body: RequestPolicy.Body =
       switch (head.method, head.path.contains("/blobs/uploads/")) {
       case ("POST", true), ("PATCH", true), ("PUT", true): .streamed(limit: Self.blobLimit)
@@ -42,14 +47,15 @@ package struct RegistryHandler: HTTPHandler {
       }
     // A large blob takes as long as it takes: the pause between its pieces is what is bounded.
     return RequestPolicy(body: body, isLongLived: head.path.contains("/blobs/")) { exchange in
-      Task { await answer(exchange) }
+      Task { await answer(exchange, identity) }
     }
   }
 
   /// Frees what nobody needs any more, at once and then daily, until the task is cancelled.
   package func run() async {
+    let storage = storage
+    try? await threads.runIfActive { storage.removeLeftovers() }
     repeat {
-      let storage = storage
       let garbage = try? await threads.runIfActive { storage.collectGarbage(now: time(nil)) }
       if let garbage, garbage != .init() {
         logger.info(
@@ -61,23 +67,28 @@ package struct RegistryHandler: HTTPHandler {
 
   package func refusal(_ refusal: HTTPRefusal, for head: RequestHead) -> HTTPResponse {
     let code: RegistryError.Code = if case .bodyTooLarge = refusal { .sizeInvalid } else { .unsupported }
-    return Self.response(RegistryError(code, "\(refusal)", status: refusal.status))
+    return Self.response(RegistryError(code, refusal.description, status: refusal.status))
   }
 
-  private func answer(_ exchange: Exchange) async {
+  private func answer(_ exchange: Exchange, _ identity: Identity) async {
+    var response: HTTPResponse?
     do {
-      try authorize(exchange.head)
-      let call = try RegistryCall(exchange.head)
-      let response = try await respond(to: call, exchange)
-      if let response { exchange.respond(response) }
+      response = try await respond(to: try RegistryCall(exchange.head), exchange, identity)
     } catch let error as RegistryError {
-      exchange.respond(Self.response(error))
+      response = Self.response(error)
     } catch let error as HTTPBodyError {
-      exchange.respond(Self.response(RegistryError(.blobUploadInvalid, "\(error)")))
+      response = Self.response(RegistryError(.blobUploadInvalid, "\(error)"))
     } catch {
       logger.error("registry request failed", metadata: ["path": "\(exchange.head.path)", "error": "\(error)"])
-      exchange.respond(Self.response(RegistryError(.unavailable, "\(error)", status: 500)))
+      response = Self.response(RegistryError(.unavailable, "\(error)", status: 500))
     }
+    guard let response else { return }
+    // What a push or a deletion leaves behind is on record before it is answered; its chunks are not.
+    if ["PUT", "DELETE"].contains(exchange.head.method) {
+      controlPlane.record(
+        RequestAttributes(user: identity, verb: exchange.head.method.lowercased(), path: exchange.head.path), code: response.status)
+    }
+    exchange.respond(response)
   }
 
   static func response(_ error: RegistryError) -> HTTPResponse {
@@ -90,9 +101,14 @@ package struct RegistryHandler: HTTPHandler {
 
   // MARK: Who
 
-  private func authorize(_ head: RequestHead) throws(RegistryError) {
+  /// Whether a caller who may push here may also read a blob there: else a mount would give it away.
+  func mayRead(_ digest: Digest, of source: Repository, _ identity: Identity) -> Bool {
+    controlPlane.decide(RequestAttributes(user: identity, verb: "get", path: "/v2/\(source)/blobs/\(digest)")).isAllowed
+  }
+
+  private func authorize(_ head: RequestHead) throws(RegistryError) -> Identity {
     var input = AuthenticationInput()
-    if let certificate = head.connection.peerCertificate { input.certificate = CertificateAuthority.identity(der: certificate) }
+    input.certificate = Self.subject(of: head.connection)
     if let header = head.fields["authorization"] { input.bearerToken = Self.token(header) }
     let identity: Identity
     do throws(APIError) { identity = try controlPlane.authenticate(input) } catch {
@@ -105,6 +121,21 @@ package struct RegistryHandler: HTTPHandler {
       }
       throw RegistryError(.denied, "user \"\(identity.name)\" cannot \(attributes.verb) path \"\(head.path)\"")
     }
+    return identity
+  }
+
+  /// Read once a connection.
+  private struct CertificateSubject: Sendable {
+    var name: String
+    var groups: [String]
+    var keyHash: String
+  }
+
+  private static func subject(of connection: Connection) -> (name: String, groups: [String], keyHash: String)? {
+    if let known = connection.attachment as? CertificateSubject { return (known.name, known.groups, known.keyHash) }
+    guard let found = connection.peerCertificate.flatMap({ CertificateAuthority.identity(der: $0) }) else { return nil }
+    connection.attachment = CertificateSubject(name: found.name, groups: found.groups, keyHash: found.keyHash)
+    return found
   }
 
   /// A bearer token, or the password of basic authentication.

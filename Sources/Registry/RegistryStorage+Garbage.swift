@@ -12,6 +12,24 @@ extension RegistryStorage {
     }
   }
 
+  /// Deletes what earlier processes had begun to write when they ended. Nobody else writes here.
+  /// - Returns: how many files there were.
+  @discardableResult
+  package func removeLeftovers() -> Int {
+    var count = 0
+    var waiting = [directory]
+    while let path = waiting.popLast() {
+      for name in Files.list(path, parts: true) {
+        if Files.isLeftover(name) {
+          count += unlink("\(path)/\(name)") == 0 ? 1 : 0
+        } else if Files.isDirectory("\(path)/\(name)") {
+          waiting.append("\(path)/\(name)")
+        }
+      }
+    }
+    return count
+  }
+
   /// Deletes blobs that no manifest names and uploads that nobody finished, where they have not been touched for `grace` seconds: a
   /// push uploads its blobs, or asks whether they are there, before the manifest that names them.
   /// - Parameter now: seconds since 1970.

@@ -115,7 +115,33 @@ package struct RegistryStorage: Sendable {
     return Manifest(digest: digest, mediaType: String(decoding: mediaType, as: UTF8.self), bytes: bytes)
   }
 
+  /// Source: OCI image specification; Docker's image manifest V2, schema 2.
+  private static let manifestTypes: Set<String> = [
+    "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+  ]
+
+  /// What a manifest is served as from then on, by whatever tag: what its body says of itself, else its `Content-Type`.
+  private static func mediaType(of manifest: Value, contentType: String) throws(RegistryError) -> String {
+    let sent = String(contentType.prefix { $0 != ";" && $0 != " " })
+    let declared = manifest["mediaType"].string ?? ""
+    let other =
+      manifest["manifests"].isNull ? "application/vnd.oci.image.manifest.v1+json" : "application/vnd.oci.image.index.v1+json"
+    let type = !sent.isEmpty ? sent : !declared.isEmpty ? declared : other
+    guard manifestTypes.contains(type) else {
+      throw RegistryError(
+        .manifestInvalid, "Content-Type \"\(type.prefix(100))\" is no manifest's: \(manifestTypes.sorted().joined(separator: ", "))"
+      )
+    }
+    guard declared.isEmpty || declared == type else {
+      throw RegistryError(
+        .manifestInvalid, "the manifest says that it is \"\(declared.prefix(100))\", its Content-Type \"\(type.prefix(100))\"")
+    }
+    return type
+  }
+
   /// Stores a manifest whose blobs the repository has, and points the tag at it.
+  /// - Parameter mediaType: the request's `Content-Type`, "" where there is none.
   package func putManifest(
     _ bytes: [UInt8], mediaType: String, as reference: Reference, in repository: Repository
   ) throws(RegistryError) -> Digest {
@@ -124,9 +150,9 @@ package struct RegistryStorage: Sendable {
       throw RegistryError(.digestInvalid, "the manifest has digest \(digest), not \(promised)")
     }
     let manifest = try checkReferences(bytes, in: repository)
-    let declared = manifest["mediaType"].string ?? "application/vnd.oci.image.manifest.v1+json"
+    let type = try Self.mediaType(of: manifest, contentType: mediaType)
     try Files.write(bytes, to: path(digest))
-    try Files.write(Array((mediaType.isEmpty ? declared : mediaType).utf8), to: "\(path(repository))/_manifests/\(digest.hex)")
+    try Files.write(Array(type.utf8), to: "\(path(repository))/_manifests/\(digest.hex)")
     try note(manifest, digest, in: repository)
     if case .tag(let tag) = reference { try Files.write(Array(digest.description.utf8), to: "\(path(repository))/_tags/\(tag)") }
     return digest
