@@ -12,6 +12,8 @@ package struct YAMLError: Error, Sendable, CustomStringConvertible {
 package enum YAML {
   /// Nodes that aliases may expand to; a bomb of nested aliases ends here.
   static let maximumNodes = 200_000
+  /// Keys told to stand twice.
+  static let maximumDuplicates = 100
 
   package struct Document: Sendable {
     package var value: Value
@@ -41,6 +43,12 @@ private struct YAMLReader: ~Copyable {
   private var anchors: [String: (value: Value, nodes: Int)] = [:]
   private var nodes = 0
   private var duplicates: [String] = []
+  private enum Step {
+    case key(String)
+    case index(Int)
+  }
+  /// Where the reader is.
+  private var path: [Step] = []
 
   deinit {
     var parser = parser
@@ -97,7 +105,8 @@ private struct YAMLReader: ~Copyable {
       case .documentStart:
         anchors = [:]
         duplicates = []
-        let value = try node(try next(), path: "", depth: 0)
+        path = []
+        let value = try node(try next(), depth: 0)
         if !value.isNull { documents.append(.init(value: value, duplicates: duplicates)) }
       default: continue
       }
@@ -110,7 +119,7 @@ private struct YAMLReader: ~Copyable {
     guard nodes <= YAML.maximumNodes else { throw fail("document contains excessive aliasing or is too large") }
   }
 
-  private mutating func node(_ event: Event, path: String, depth: Int) throws(YAMLError) -> Value {
+  private mutating func node(_ event: Event, depth: Int) throws(YAMLError) -> Value {
     guard depth < Wire.maximumDepth else { throw fail("exceeded max depth") }
     try count(1)
     let before = nodes
@@ -128,27 +137,30 @@ private struct YAMLReader: ~Copyable {
       while true {
         let event = try next()
         if case .sequenceEnd = event { break }
-        elements.append(try node(event, path: "\(path)[\(elements.count)]", depth: depth + 1))
+        path.append(.index(elements.count))
+        elements.append(try node(event, depth: depth + 1))
+        path.removeLast()
       }
       if let anchor { anchors[anchor] = (.array(elements), nodes - before + 1) }
       return .array(elements)
     case .mapping(let anchor):
-      let value = try mapping(path: path, depth: depth)
+      let value = try mapping(depth: depth)
       if let anchor { anchors[anchor] = (value, nodes - before + 1) }
       return value
     default: throw fail("unexpected end of document")
     }
   }
 
-  private mutating func mapping(path: String, depth: Int) throws(YAMLError) -> Value {
-    var object = Object()
+  private mutating func mapping(depth: Int) throws(YAMLError) -> Value {
+    var members: [Object.Member] = []
+    // Look-ups by hash: a mapping of many keys made to be slow stays linear.
+    var positions: [String: Int] = [:]
     var merged: [Value] = []
-    var seen: Set<String> = []
     while true {
       let event = try next()
       if case .mappingEnd = event { break }
       let isPlainMerge = if case .scalar("<<", true, _, _) = event { true } else { false }
-      let keyValue = try node(event, path: path, depth: depth + 1)
+      let keyValue = try node(event, depth: depth + 1)
       let key: String
       switch keyValue {
       case .string(let s): key = s
@@ -156,19 +168,39 @@ private struct YAMLReader: ~Copyable {
       case .null: key = "null"
       default: throw fail("a mapping's key must be a scalar")
       }
-      let inner = path.isEmpty ? key : "\(path).\(key)"
-      let value = try node(try next(), path: inner, depth: depth + 1)
+      path.append(.key(key))
+      let value = try node(try next(), depth: depth + 1)
+      defer { path.removeLast() }
       if isPlainMerge {
         if case .array(let list) = value { merged += list } else { merged.append(value) }
-        continue
+      } else if let position = positions[key] {
+        noteDuplicate()
+        members[position].value = value
+      } else {
+        positions[key] = members.count
+        members.append(.init(key: key, value: value))
       }
-      if !seen.insert(key).inserted { duplicates.append(inner) }
-      object[key] = value
     }
     for case .object(let source) in merged {
-      for member in source.members where object[member.key] == nil { object[member.key] = member.value }
+      for member in source.members where positions[member.key] == nil {
+        positions[member.key] = members.count
+        members.append(member)
+      }
     }
-    return .object(object)
+    return .object(Object(members))
+  }
+
+  /// The path is put together only where it is told.
+  private mutating func noteDuplicate() {
+    guard duplicates.count < YAML.maximumDuplicates else { return }
+    var text = ""
+    for step in path {
+      switch step {
+      case .key(let key): text += text.isEmpty ? key : ".\(key)"
+      case .index(let index): text += "[\(index)]"
+      }
+    }
+    duplicates.append(text)
   }
 
   /// The scalars of YAML 1.1 as Go's yaml reads them.

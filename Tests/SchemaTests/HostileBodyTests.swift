@@ -15,10 +15,17 @@ import Wire
       "{\"metadata\":{\"labels\":{\"a\":\"1\",\"a\":\"2\"," + many.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}",
       "{\"spec\":{\"containers\":[{\"resources\":{\"limits\":{" + many.map { "\"x\($0)\":\"1\"" }.joined(separator: ",") + "}}}]}}",
     ]
-    for body in bodies {
+    // Every JSON text is YAML too. A node of YAML is a key or a value: half as many members are taken.
+    let yaml = [
+      "metadata:\n  labels:\n" + (0..<90_000).map { "    x\($0): a\n" }.joined(),
+      "spec: {" + (0..<90_000).map { "x\($0 % 45_000): 1" }.joined(separator: ", ") + "}",
+      "a: &a {" + (0..<40_000).map { "x\($0): 1" }.joined(separator: ", ") + "}\nmetadata: {<<: *a, labels: {<<: *a}}",
+      "\(String(repeating: "k", count: 100_000)):\n" + (0..<90_000).map { "  x\($0): a\n" }.joined(),
+    ]
+    for (body, encoding) in bodies.map({ ($0, BodyEncoding.json) }) + yaml.map({ ($0, .yaml) }) {
       let bytes = Array(body.utf8)
       let time = try ContinuousClock().measure {
-        var decoded = try table.decode(bytes, encoding: .json, type: kind.type)
+        var decoded = try table.decode(bytes, encoding: encoding, type: kind.type)
         table.applyDefaults(&decoded.value, kind: kind)
         _ = table.encode(decoded.value, type: kind.type)
         #expect(decoded.strictErrors.count <= 100)

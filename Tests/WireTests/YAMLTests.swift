@@ -29,6 +29,7 @@ import Wire
     #expect(try json("x: &a {k: 1, l: 2}\ny:\n  <<: *a\n  l: 3") == #"{"x":{"k":1,"l":2},"y":{"l":3,"k":1}}"#)
     #expect(try YAML.documents(Array("a: 1\n---\n---\nb: 2\n".utf8)).count == 2)
     #expect(try YAML.decode(Array("a: 1\nb: {c: 1, c: 2}".utf8)).duplicates == ["b.c"])
+    #expect(try YAML.decode(Array("a:\n- x: 1\n- y: {z: 1, z: 2}\n  y: 3\n".utf8)).duplicates == ["a[1].y.z", "a[1].y"])
   }
 
   @Test("a bomb of aliases, deep nesting and bad text are refused with a line")
