@@ -42,6 +42,18 @@ import Wire
       body: ["metadata": ["name": .string(name)]], WriteOptions(dryRun: dryRun))
   }
 
+  @Test("a grace period that cannot be is refused, by deletions and evictions alike")
+  func gracePeriod() async throws {
+    try await with(ready: 1, desired: 0) { test in
+      let error = await #expect(throws: APIError.self) {
+        _ = try await test.admin.createSubresource(
+          .pods, ObjectKey(namespace: "default", name: "p0"), subresource: "eviction",
+          body: ["metadata": ["name": "p0"], "deleteOptions": ["gracePeriodSeconds": -5]], WriteOptions())
+      }
+      #expect(error?.code == 422 && error?.causes.first?.field == "gracePeriodSeconds", "\(String(describing: error))")
+    }
+  }
+
   @Test("of evictions at the same time as many pass as the budget allows, and no more", arguments: [0, 1, 2, 3] as [Int64])
   func budget(desired: Int64) async throws {
     try await with(ready: 3, desired: desired) { test in

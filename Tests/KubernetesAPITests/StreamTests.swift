@@ -129,6 +129,20 @@ private struct OneNode: Dialer {
     }
   }
 
+  @Test(
+    "a log since the beginning of the world asks the node for no more than it can count", arguments: ["9223372036854775807", "60"])
+  func since(seconds: String) async throws {
+    try await with { test, _, calls in
+      async let answer = test.call("GET", "\(Self.pod)/log?sinceSeconds=\(seconds)&tailLines=1")
+      let call = try #require(await calls.next())
+      call.stream.output.finish()
+      #expect(try await answer.status == 200)
+      let asked = try #require(call.query.first { $0.name == "sinceSeconds" }.flatMap { Int64($0.value) })
+      #expect(!asked.multipliedReportingOverflow(by: 1_000_000_000).overflow && (asked == 60) == (seconds == "60"))
+      #expect(call.query.contains { $0.name == "tailLines" && $0.value == "1" })
+    }
+  }
+
   @Test("attach over v4 has no ends of channels; a node that breaks off says so on the error channel")
   func attach() async throws {
     try await with { test, _, calls in

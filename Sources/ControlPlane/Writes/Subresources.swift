@@ -133,6 +133,18 @@ extension ControlPlane {
     throw .conflict(kind.gvr.groupResource, key.name, APIError.objectModified)
   }
 
+  /// The grace period that a client asks for; -1 stands for the object's own. Source: upstream's ValidateDeleteOptions.
+  package static func gracePeriod(_ seconds: Int64?) throws(APIError) -> Int64? {
+    guard let seconds, seconds < -1 else { return seconds }
+    throw .invalidOptions(
+      "DeleteOptions",
+      [
+        .init(
+          reason: "FieldValueInvalid", message: "Invalid value: \(seconds): must be greater than or equal to 0",
+          field: "gracePeriodSeconds")
+      ])
+  }
+
   /// Deletes a pod if its disruption budgets allow it.
   private func evict(_ kind: ResourceKind, _ key: ObjectKey, _ body: Value, identity: Identity, _ options: WriteOptions)
     async throws(APIError) -> Value
@@ -154,7 +166,7 @@ extension ControlPlane {
       let isDryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
       try await takeDisruption(key, labels, isReady: isReady, identity: identity, dryRun: isDryRun)
     }
-    var deletion = DeleteOptions(gracePeriodSeconds: body["deleteOptions"]["gracePeriodSeconds"].int)
+    var deletion = DeleteOptions(gracePeriodSeconds: try Self.gracePeriod(body["deleteOptions"]["gracePeriodSeconds"].int))
     deletion.dryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
     deletion.preconditionUID = body["deleteOptions"]["preconditions"]["uid"].string
     _ = try await delete(kind, key, deletion, identity: identity)

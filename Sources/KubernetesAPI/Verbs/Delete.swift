@@ -48,18 +48,7 @@ extension KubernetesAPI {
       }
       value = decoded.value
     }
-    if let seconds = value["gracePeriodSeconds"].int {
-      if seconds < 0, seconds != -1 {
-        throw .invalidOptions(
-          "DeleteOptions",
-          [
-            .init(
-              reason: "FieldValueInvalid", message: "Invalid value: \(seconds): must be greater than or equal to 0",
-              field: "gracePeriodSeconds")
-          ])
-      }
-      options.gracePeriodSeconds = seconds
-    }
+    options.gracePeriodSeconds = try ControlPlane.gracePeriod(value["gracePeriodSeconds"].int)
     if let policy = value["propagationPolicy"].string, !policy.isEmpty {
       guard let propagation = DeleteOptions.Propagation(rawValue: policy) else {
         throw .invalidOptions(
