@@ -51,9 +51,9 @@ package struct ObjectTree: Sendable {
 
   package struct Iterator: Sendable {
     // One of both; not an enum, whose payload would be copied by every step.
-    private var objects: Treap<Entry>.Iterator?
+    fileprivate var objects: Treap<Entry>.Iterator?
     private var index: Treap<IndexEntry>.Iterator?
-    private let bound: String?
+    fileprivate let bound: String?
 
     fileprivate init(_ objects: Treap<Entry>.Iterator, namespace: String?) {
       self.objects = objects
@@ -87,6 +87,13 @@ package struct ObjectTree: Sendable {
         if let namespace { return found.namespace < namespace }
         return false
       }, namespace: namespace)
+  }
+
+  /// How many objects an iterator of ``iterate(after:namespace:)`` over this very tree has before it. Costs the depth of the tree.
+  package func remaining(_ iterator: Iterator) -> Int {
+    guard let all = iterator.objects?.remaining else { return 0 }
+    guard let namespace = iterator.bound else { return all }
+    return max(0, all - Treap.Iterator(objects.root) { $0.namespace <= namespace }.remaining)
   }
 
   /// Objects with a term of the index, in the order of their keys, all namespaces.

@@ -104,6 +104,9 @@ struct Treap<Element: TreapElement>: Sendable {
       }
     }
 
+    /// Elements that are still to come. Costs the depth of the tree.
+    var remaining: Int { stack.reduce(0) { $0 + 1 + Int($1.right?.count ?? 0) } }
+
     mutating func next() -> Element? {
       guard let node = stack.popLast() else { return nil }
       var child = node.right

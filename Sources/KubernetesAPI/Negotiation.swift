@@ -105,50 +105,65 @@ enum Negotiation {
   }
 }
 
-/// Indents JSON as upstream's pretty printer does: two spaces, empty containers on one line.
-enum PrettyJSON {
+/// Indents JSON as upstream's pretty printer does: two spaces, empty containers on one line. Fed in pieces that end between two tokens.
+struct PrettyJSON {
+  private var depth = 0
+  /// A container was opened and nothing of it has come yet.
+  private var isOpen = false
+
   static func indent(_ bytes: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(bytes.count * 2)
-    var depth = 0
+    var printer = PrettyJSON()
+    printer.write(bytes, into: &out)
+    out.append(UInt8(ascii: "\n"))
+    return out
+  }
+
+  private func newline(into out: inout [UInt8]) {
+    out.append(UInt8(ascii: "\n"))
+    out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: depth * 2))
+  }
+
+  /// The first thing inside of a container stands on a line of its own.
+  private mutating func enter(into out: inout [UInt8]) {
+    if isOpen { newline(into: &out) }
+    isOpen = false
+  }
+
+  mutating func write(_ bytes: [UInt8], into out: inout [UInt8]) {
     var i = 0
-    func newline() {
-      out.append(UInt8(ascii: "\n"))
-      out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: depth * 2))
-    }
     while i < bytes.count {
       let byte = bytes[i]
       switch byte {
       case UInt8(ascii: "\""):
+        enter(into: &out)
         let start = i
         i += 1
         while i < bytes.count, bytes[i] != UInt8(ascii: "\"") { i += bytes[i] == UInt8(ascii: "\\") ? 2 : 1 }
         out.append(contentsOf: bytes[start...min(i, bytes.count - 1)])
       case UInt8(ascii: "{"), UInt8(ascii: "["):
+        enter(into: &out)
         out.append(byte)
-        if i + 1 < bytes.count, bytes[i + 1] == byte + 2 {
-          i += 1
-          out.append(bytes[i])
-        } else {
-          depth += 1
-          newline()
-        }
+        depth += 1
+        isOpen = true
       case UInt8(ascii: "}"), UInt8(ascii: "]"):
         depth -= 1
-        newline()
+        if !isOpen { newline(into: &out) }
+        isOpen = false
         out.append(byte)
       case UInt8(ascii: ","):
         out.append(byte)
-        newline()
+        newline(into: &out)
       case UInt8(ascii: ":"):
         out.append(byte)
         out.append(UInt8(ascii: " "))
       case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\t"), UInt8(ascii: "\r"): break
-      default: out.append(byte)
+      default:
+        enter(into: &out)
+        out.append(byte)
       }
       i += 1
     }
-    out.append(UInt8(ascii: "\n"))
-    return out
   }
 }

@@ -9,15 +9,16 @@ import Wire
 enum Rendering {
   /// One object, in the asked shape.
   static func object(
-    _ object: EncodedObject, _ kind: ResourceKind, _ format: OutputFormat, _ renderer: TableRenderer?, into out: inout [UInt8]
+    _ object: EncodedObject, _ kind: ResourceKind, _ format: OutputFormat, _ table: (renderer: TableRenderer, now: Timestamp)?,
+    into out: inout [UInt8]
   ) {
     switch format.shape {
     case .object: object.write(apiVersion: kind.apiVersion, kind: kind.kind, into: &out)
     case .partial: partial(object, into: &out)
     case .table:
-      guard let renderer else { return }
-      renderer.open(revision: object.revision, token: "", remaining: nil, into: &out)
-      renderer.row(object, into: &out)
+      guard let table else { return }
+      table.renderer.open(revision: object.revision, token: "", remaining: nil, into: &out)
+      table.renderer.row(object, now: table.now, into: &out)
       JSONWriter.literal("]}", into: &out)
     }
   }
@@ -103,6 +104,16 @@ extension KubernetesAPI {
   /// Bodies with more bytes than this go out in gzip to clients that take it. Source: upstream's threshold.
   static let compressesFrom = 128 << 10
 
+  /// Said with every answer about such a kind. Source: Kubernetes' API life cycle.
+  private static let deprecations: [String: String] = [
+    "core/v1.Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "core/v1.ComponentStatus": "v1 ComponentStatus is deprecated in v1.19+",
+  ]
+
+  func headers(_ request: Request, _ warnings: [String] = []) -> [(String, String)] {
+    Rendering.headers((Self.deprecations[request.kind.typeName].map { [$0] } ?? []) + warnings)
+  }
+
   /// The answer to a get or a write.
   func render(
     _ object: EncodedObject, _ request: Request, _ format: OutputFormat, status: Int = 200, warnings: [String] = []
@@ -112,11 +123,11 @@ extension KubernetesAPI {
     case (.protobuf, .object): out = schema.encodeProtobuf(object, kind: request.kind)
     case (.protobuf, .partial): out = schema.encodeProtobufMetadata(object)
     default:
-      let renderer = format.shape == .table ? TableRenderer(request, schema: schema, now: controlPlane.clock.now()) : nil
-      Rendering.object(object, request.kind, format, renderer, into: &out)
+      let table = format.shape == .table ? (TableRenderer(request, schema: schema), controlPlane.clock.now()) : nil
+      Rendering.object(object, request.kind, format, table, into: &out)
       out = Rendering.finished(out, format)
     }
-    return HTTPResponse(status, headers: Rendering.headers(warnings), type: format.contentType, out).compressing(
+    return HTTPResponse(status, headers: headers(request, warnings), type: format.contentType, out).compressing(
       from: Self.compressesFrom)
   }
 

@@ -10,13 +10,11 @@ struct TableRenderer: Sendable {
   private let kind: ResourceKind
   private let schema: SchemaTable
   private let include: Include
-  private let now: Timestamp
   private let columns: [UInt8]
 
-  init(_ request: Request, schema: SchemaTable, now: Timestamp) {
+  init(_ request: Request, schema: SchemaTable) {
     kind = request.kind
     self.schema = schema
-    self.now = now
     include = request.query["includeObject"].flatMap(Include.init) ?? .metadata
     columns =
       Value.array(
@@ -66,7 +64,7 @@ struct TableRenderer: Sendable {
     JSONWriter.literal(",\"rows\":[", into: &out)
   }
 
-  func row(_ object: EncodedObject, into out: inout [UInt8]) {
+  func row(_ object: EncodedObject, now: Timestamp, into out: inout [UInt8]) {
     object.withView { view in
       JSONWriter.literal("{\"cells\":[", into: &out)
       for (i, cell) in schema.cells(kind, view, now: now).enumerated() {

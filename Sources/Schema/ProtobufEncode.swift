@@ -13,7 +13,7 @@ extension SchemaTable {
       .bytes
   }
 
-  /// An object's message alone, as an item of a list has it.
+  /// An object's message alone.
   package func protobufMessage(_ object: EncodedObject, kind: ResourceKind) -> [UInt8] {
     var writer = ProtobufWriter(capacity: object.count + 64)
     object.withView { write(message: $0, shape(kind.type), resourceVersion: version(object), into: &writer) }
@@ -30,24 +30,34 @@ extension SchemaTable {
     return writer.bytes
   }
 
-  /// The body of a list: its metadata and the messages of its items (``protobufMessage(_:kind:)``).
-  /// - Parameter metadata: a meta/v1.ListMeta: resourceVersion, continue, remainingItemCount.
-  package func protobufList(kind: ResourceKind, metadata: Value, items: [[UInt8]]) -> [UInt8] {
-    protobufList(apiVersion: kind.apiVersion, kind: kind.listKind, metadata: metadata, items: items)
+  /// An object as an item of a list: tag, length and message.
+  package func protobufItem(_ object: EncodedObject, kind: ResourceKind) -> [UInt8] {
+    item(shape(kind.type), object, capacity: object.count + 64)
   }
 
-  private func protobufList(apiVersion: String, kind: String, metadata: Value, items: [[UInt8]]) -> [UInt8] {
-    var writer = ProtobufWriter(capacity: items.reduce(256) { $0 + $1.count + 8 })
-    for item in items.reversed() {
-      writer.prepend(item)
-      writer.prependTag(2, length: item.count)
-    }
+  private func item(_ shape: Shape, _ object: EncodedObject, capacity: Int) -> [UInt8] {
+    var writer = ProtobufWriter(capacity: capacity)
+    object.withView { write(message: $0, shape, resourceVersion: version(object), into: &writer) }
+    writer.prependTag(2, length: writer.count)
+    return writer.bytes
+  }
+
+  /// The body of a list up to its items (``protobufItem(_:kind:)``), which follow: envelope and metadata.
+  /// - Parameters:
+  ///   - metadata: a meta/v1.ListMeta: resourceVersion, continue, remainingItemCount.
+  ///   - itemBytes: of all items.
+  package func protobufListHead(kind: ResourceKind, metadata: Value, itemBytes: Int) -> [UInt8] {
+    listHead(apiVersion: kind.apiVersion, kind: kind.listKind, metadata: metadata, itemBytes: itemBytes)
+  }
+
+  private func listHead(apiVersion: String, kind: String, metadata: Value, itemBytes: Int) -> [UInt8] {
+    var writer = ProtobufWriter(capacity: 256)
     if let type = type(named: "meta/v1.ListMeta") {
       let head = protobufMessage(metadata.jsonBytes, type: type, resourceVersion: nil)
       writer.prepend(head)
       writer.prependTag(1, length: head.count)
     }
-    return ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: writer.bytes).bytes
+    return ProtobufEnvelope(apiVersion: apiVersion, kind: kind, raw: writer.bytes).bytes(followedBy: itemBytes)
   }
 
   /// What was never written (a dry run) has no version.
@@ -62,20 +72,22 @@ extension SchemaTable {
     ProtobufEnvelope(apiVersion: Self.metadataVersion, kind: "PartialObjectMetadata", raw: protobufMetadataMessage(object)).bytes
   }
 
-  /// A PartialObjectMetadata alone, as an item of a PartialObjectMetadataList has it.
-  package func protobufMetadataMessage(_ object: EncodedObject) -> [UInt8] {
+  private func protobufMetadataMessage(_ object: EncodedObject) -> [UInt8] {
     guard let type = type(named: "meta/v1.PartialObjectMetadata") else { return [] }
     var writer = ProtobufWriter(capacity: 1024)
     object.withView { write(message: $0, shape(type), resourceVersion: version(object), into: &writer) }
     return writer.bytes
   }
 
-  /// The body of a PartialObjectMetadataList.
-  /// - Parameters:
-  ///   - metadata: a meta/v1.ListMeta.
-  ///   - items: messages of ``protobufMetadataMessage(_:)``.
-  package func protobufMetadataList(metadata: Value, items: [[UInt8]]) -> [UInt8] {
-    protobufList(apiVersion: Self.metadataVersion, kind: "PartialObjectMetadataList", metadata: metadata, items: items)
+  /// The same as an item of a PartialObjectMetadataList.
+  package func protobufMetadataItem(_ object: EncodedObject) -> [UInt8] {
+    guard let type = type(named: "meta/v1.PartialObjectMetadata") else { return [] }
+    return item(shape(type), object, capacity: 1024)
+  }
+
+  /// The body of a PartialObjectMetadataList up to its items (``protobufMetadataItem(_:)``), which follow.
+  package func protobufMetadataListHead(metadata: Value, itemBytes: Int) -> [UInt8] {
+    listHead(apiVersion: Self.metadataVersion, kind: "PartialObjectMetadataList", metadata: metadata, itemBytes: itemBytes)
   }
 
   /// One frame of a watch stream: four bytes of length, then a bare meta/v1.WatchEvent. Only the object inside has an envelope.

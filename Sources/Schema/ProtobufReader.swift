@@ -39,10 +39,14 @@ package struct ProtobufEnvelope: Sendable {
   }
 
   /// The body: prefix, TypeMeta and message.
-  package var bytes: [UInt8] {
+  package var bytes: [UInt8] { bytes(followedBy: 0) }
+
+  /// The body whose message goes on behind ``raw``.
+  /// - Parameter rest: so many bytes.
+  func bytes(followedBy rest: Int) -> [UInt8] {
     var writer = ProtobufWriter(capacity: raw.count + 128)
     writer.prepend(raw)
-    writer.prependTag(2, length: raw.count)
+    writer.prependTag(2, length: raw.count + rest)
     let end = writer.count
     writer.prependString(2, kind)
     writer.prependString(1, apiVersion)

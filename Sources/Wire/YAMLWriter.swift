@@ -141,7 +141,7 @@ package enum YAMLWriter {
   // MARK: Order
 
   /// Letters by their code, letters after everything else, runs of digits by their value.
-  static func isOrdered(_ first: String, _ second: String) -> Bool {
+  package static func isOrdered(_ first: String, _ second: String) -> Bool {
     let a = Array(first.unicodeScalars)
     let b = Array(second.unicodeScalars)
     guard let i = zip(a, b).enumerated().first(where: { $1.0 != $1.1 })?.offset else { return a.count < b.count }

@@ -30,6 +30,54 @@ import Wire
     }
   }
 
+  @Test("a list of many pieces says the same in every form, whole or in pages")
+  func pieces() async throws {
+    try await TestServer.with { test in
+      let text = String(repeating: "long words ", count: 400)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for i in 0..<300 {
+          group.addTask {
+            let map = TestServer.configMap("m\(i + 100)", ["k": .string(text), "lines": "a\n b\n"])
+            let made = try await test.call("POST", Self.maps, map)
+            #expect(made.status == 201)
+          }
+        }
+        try await group.waitForAll()
+      }
+      let json = try await test.call("GET", Self.maps)
+      #expect(json.bytes.count > 1_200_000 && json.json["items"].array?.count == 300)
+      let pretty = try await test.call("GET", "\(Self.maps)?pretty=true")
+      #expect(pretty.json == json.json)
+      #expect(pretty.text.hasPrefix("{\n  \"kind\": \"ConfigMapList\",\n  \"apiVersion\": \"v1\",\n  \"metadata\": {\n    \"res"))
+      #expect(pretty.text.hasSuffix("\n    }\n  ]\n}\n"))
+      let yaml = try await test.call("GET", Self.maps, headers: [("accept", "application/yaml")])
+      #expect(yaml.bytes == YAMLWriter.bytes(json.json))
+      let schema = SchemaTable.builtin
+      let type = try #require(schema.type(named: "core/v1.ConfigMapList"))
+      func decoded(_ query: String) async throws -> Value {
+        let answer = try await test.call("GET", "\(Self.maps)\(query)", headers: [("accept", Self.protobuf)])
+        return try schema.decode(answer.bytes, encoding: .protobuf, type: type).value
+      }
+      #expect(try await decoded("")["items"] == json.json["items"])
+      let page = try await decoded("?limit=290")
+      #expect(page["items"].array?.count == 290 && page["metadata"]["remainingItemCount"] == 10)
+      let token = try #require(page["metadata"]["continue"].string).replacing("=", with: "%3D")
+      #expect(try await decoded("?limit=290&continue=\(token)")["items"].array?.count == 10)
+      let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")]
+      #expect(try await test.call("GET", "\(Self.maps)?limit=290", headers: table).json["rows"].array?.count == 290)
+      let rows = try await test.call("GET", Self.maps, headers: [("accept", "application/yaml;as=Table;v=v1;g=meta.k8s.io")])
+      let expected = try await test.call("GET", Self.maps, headers: table)
+      #expect(try YAML.decode(rows.bytes).value["rows"].array?.count == 300)
+      #expect(try YAML.decode(rows.bytes).value["columnDefinitions"] == expected.json["columnDefinitions"])
+      // What matches nothing is a list too.
+      for accept in ["application/json", "application/yaml"] {
+        let none = try await test.call("GET", "\(Self.maps)?labelSelector=a%3Db&pretty=1", headers: [("accept", accept)])
+        #expect(try YAML.decode(none.bytes).value["items"] == [], "\(none.text)")
+        #expect(none.text.contains(accept.hasSuffix("json") ? "\"items\": []\n" : "\nitems: []\nkind: "), "\(none.text)")
+      }
+    }
+  }
+
   @Test(
     "the client's weights decide, then its order",
     arguments: [

@@ -91,6 +91,72 @@ import Wire
     }
   }
 
+  @Test("options that do not go together are refused by name, with their causes")
+  func options() async throws {
+    try await TestServer.with { test in
+      let rows: [(query: String, field: String, message: String)] = [
+        ("sendInitialEvents=true", "sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list"),
+        ("sendInitialEvents=false", "sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list"),
+        (
+          "watch=1&sendInitialEvents=true", "resourceVersionMatch",
+          "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        ),
+        (
+          "watch=1&resourceVersionMatch=NotOlderThan&resourceVersion=1", "resourceVersionMatch",
+          "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        ),
+        (
+          "resourceVersionMatch=Exact", "resourceVersionMatch",
+          "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        ),
+        (
+          "resourceVersionMatch=Exact&resourceVersion=1&continue=x", "resourceVersionMatch",
+          "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+        ),
+      ]
+      for row in rows {
+        let answer = try await test.call("GET", "/api/v1/configmaps?\(row.query)")
+        #expect(answer.status == 422, "\(row.query): \(answer.text)")
+        let details = answer.json["details"]
+        #expect(details["kind"] == "ListOptions" && details["group"] == "meta.k8s.io")
+        #expect(
+          details["causes"] == [
+            ["reason": "FieldValueForbidden", "message": .string(row.message), "field": .string(row.field)]
+          ], "\(row.query): \(answer.text)")
+        #expect(
+          answer.json["message"].string == "ListOptions.meta.k8s.io \"\" is invalid: \(row.field): \(row.message)")
+      }
+    }
+  }
+
+  @Test(
+    "a token of a state that is still to come, of another list or of nobody is refused",
+    arguments: [
+      #"{"v":"1","rv":99999999,"ns":"default","name":"a"}"#, #"{"v":"1","rv":1,"ns":"kube-system","name":"a"}"#,
+      #"{"v":"1","rv":-1,"ns":"default","name":"a"}"#, #"{"v":"2","rv":1,"ns":"default","name":"a"}"#, "[]", "nonsense",
+    ])
+  func tokens(text: String) async throws {
+    try await TestServer.with { test in
+      let token = Base64.encode(Array(text.utf8)).replacing("=", with: "%3D").replacing("+", with: "%2B")
+      let answer = try await test.call("GET", "/api/v1/namespaces/default/configmaps?limit=1&continue=\(token)")
+      #expect(answer.status == 400, "\(answer.text)")
+    }
+  }
+
+  @Test(
+    "kinds on their way out say so",
+    arguments: [
+      ("namespaces/default/endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+      ("endpoints?watch=1", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+      ("componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"), ("namespaces/default/services", nil),
+    ] as [(String, String?)])
+  func deprecated(path: String, warning: String?) async throws {
+    try await TestServer.with { test in
+      let response = try await test.client.request("GET", "/api/v1/\(path)")
+      #expect(response.status == 200 && response["warning"] == warning.map { "299 - \"\($0)\"" })
+    }
+  }
+
   @Test("tables and metadata, for one object and for lists")
   func shapes() async throws {
     try await TestServer.with { test in

@@ -120,6 +120,28 @@ private struct EventReader {
     }
   }
 
+  @Test("a watcher that lags far behind gets everything, in order", arguments: [HTTPClient.Version.http1, .http2])
+  func lagging(version: HTTPClient.Version) async throws {
+    try await TestServer.with { test in
+      let client = try test.client(user: "admin", groups: ["system:masters"], version: version)
+      defer { client.close() }
+      _ = try await test.call("POST", Self.maps, TestServer.configMap("a"))
+      var events = EventReader(try await client.request("GET", "\(Self.maps)?watch=1"))
+      let text = String(repeating: "x", count: 400_000)
+      for i in 0..<40 {
+        let patched = try await test.call(
+          "PATCH", "\(Self.maps)/a", ["data": ["i": .string("\(i)"), "text": .string(text)]],
+          headers: [("content-type", "application/merge-patch+json")])
+        #expect(patched.status == 200)
+      }
+      #expect(try await events.next()?["type"] == "ADDED")
+      for i in 0..<40 {
+        let event = try #require(try await events.next())
+        #expect(event["type"] == "MODIFIED" && event["object"]["data"]["i"].string == "\(i)")
+      }
+    }
+  }
+
   @Test("timeoutSeconds ends a watch properly")
   func timeout() async throws {
     try await TestServer.with { test in

@@ -49,9 +49,9 @@ import Wire
     let body = table.encodeProtobuf(stored, kind: kind)
     let decoded = try table.decode(body, encoding: .protobuf, expected: nil)
     #expect(decoded.value["metadata"] == ["name": "c", "resourceVersion": "42", "creationTimestamp": "2026-11-25T07:13:23Z"])
-    let list = table.protobufList(
-      kind: kind, metadata: ["resourceVersion": "50"],
-      items: [table.protobufMessage(stored, kind: kind), table.protobufMessage(stored, kind: kind)])
+    let item = table.protobufItem(stored, kind: kind)
+    let list =
+      table.protobufListHead(kind: kind, metadata: ["resourceVersion": "50"], itemBytes: item.count * 2) + item + item
     let read = try table.decode(list, encoding: .protobuf, type: #require(table.type(named: "core/v1.ConfigMapList")))
     #expect(read.kind == "ConfigMapList" && read.value["metadata"]["resourceVersion"] == "50")
     #expect(read.value["items"].array?.count == 2 && read.value["items"][1]["data"]["a"] == "b")
@@ -108,9 +108,9 @@ import Wire
     #expect(
       one.value == ["metadata": ["name": "c", "resourceVersion": "42", "labels": ["a": "b"], "finalizers": ["x/y"]]], "\(one.value)"
     )
+    let item = table.protobufMetadataItem(stored)
     let list = try table.decode(
-      table.protobufMetadataList(
-        metadata: ["resourceVersion": "50"], items: [table.protobufMetadataMessage(stored), table.protobufMetadataMessage(stored)]),
+      table.protobufMetadataListHead(metadata: ["resourceVersion": "50"], itemBytes: item.count * 2) + item + item,
       encoding: .protobuf, type: #require(table.type(named: "meta/v1.PartialObjectMetadataList")))
     #expect(list.apiVersion == "meta.k8s.io/v1" && list.kind == "PartialObjectMetadataList")
     #expect(list.value["items"].array?.count == 2 && list.value["items"][1] == one.value)

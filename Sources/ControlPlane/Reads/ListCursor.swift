@@ -31,41 +31,70 @@ package struct ListCursor: Sendable {
     }
   }
 
-  private mutating func advance() -> EncodedObject? {
-    while let entry = iterator.next() {
-      if let name = request.name, entry.object.key.name != name { continue }
-      let object = controlPlane.converted(entry.object, to: request.kind)
-      if filter.matches(object) { return object }
-    }
-    return nil
+  package enum Step: Sendable {
+    case object(EncodedObject)
+    /// The turn's steps are used up; ask again in the next turn.
+    case pause
+    /// The end of the page.
+    case end
   }
 
-  /// The next object, or nil at the end of the page.
-  package mutating func next() -> EncodedObject? {
-    if request.limit > 0, produced == request.limit { return nil }
-    let object = pending ?? advance()
+  private mutating func advance(_ steps: inout Int) -> Step {
+    while steps > 0 {
+      steps -= 1
+      guard let entry = iterator.next() else { return .end }
+      if let name = request.name, entry.object.key.name != name { continue }
+      let object = controlPlane.converted(entry.object, to: request.kind)
+      if filter.matches(object) { return .object(object) }
+    }
+    return .pause
+  }
+
+  /// The next object.
+  /// - Parameter steps: objects that may still be looked at, whether they match or not; counted down. What an event loop does in one
+  ///   turn is bounded by it, also where a selector matches nothing.
+  package mutating func next(_ steps: inout Int) -> Step {
+    if request.limit > 0, produced == request.limit { return .end }
+    let step = pending.map { .object($0) } ?? advance(&steps)
     pending = nil
-    guard let object else { return nil }
+    guard case .object(let object) = step else { return step }
     produced += 1
     last = object.key
+    return step
+  }
+
+  /// The next object, or nil at the end of the page, however long it takes.
+  package mutating func next() -> EncodedObject? {
+    var steps = Int.max
+    guard case .object(let object) = next(&steps) else { return nil }
     return object
   }
 
   /// After the page's last object: the token of the next page, "" where this was the last one.
-  package mutating func continueToken() -> String {
+  /// - Returns: nil where the steps did not suffice to tell; ask again in the next turn.
+  package mutating func continueToken(_ steps: inout Int) -> String? {
     guard request.limit > 0, produced == request.limit, let last else { return "" }
-    pending = pending ?? advance()
-    guard pending != nil else { return "" }
+    if pending == nil {
+      switch advance(&steps) {
+      case .object(let object): pending = object
+      case .pause: return nil
+      case .end: return ""
+      }
+    }
     controlPlane.cache.resource(request.kind.storage).keep(snapshot)
     return ContinueToken(revision: revision, key: last).text
+  }
+
+  /// The same, however long it takes.
+  package mutating func continueToken() -> String {
+    var steps = Int.max
+    return continueToken(&steps) ?? ""
   }
 
   /// Objects behind this page; nil where only a look at each of them could say.
   package var remainingItemCount: Int64? {
     guard filter.isEmpty, request.name == nil, request.limit > 0 else { return nil }
-    var rest = iterator
-    var count: Int64 = pending == nil ? 0 : 1
-    while rest.next() != nil { count += 1 }
-    return count > 0 ? count : nil
+    let count = snapshot.tree.remaining(iterator) + (pending == nil ? 0 : 1)
+    return count > 0 ? Int64(count) : nil
   }
 }

@@ -19,6 +19,8 @@ package struct ReadRequest: Sendable {
   package var `continue` = ""
   package var allowWatchBookmarks = false
   package var sendInitialEvents = false
+  /// The client said something of it, true or false: a list refuses either.
+  package var asksForInitialEvents = false
 
   package init(kind: ResourceKind, namespace: String? = nil) {
     self.kind = kind
@@ -62,20 +64,22 @@ extension ControlPlane {
   /// Opens a list: nothing is copied, objects come as they are asked for.
   /// - Throws: `.badRequest` for a bad selector or version, `.expired` for a page whose state is gone, `.timeout` for a future version.
   package func list(_ request: ReadRequest) throws(APIError) -> ListCursor {
+    try Self.checkOptions(request)
     let filter = try ObjectFilter(request, table: schema)
     let resource = cache.resource(request.kind.storage)
     if !request.continue.isEmpty {
       guard request.resourceVersion.isEmpty || request.resourceVersion == "0" else {
         throw .badRequest("specifying resource version is not allowed when using continue")
       }
-      let token = try ContinueToken(request.continue)
+      let token = try ContinueToken(request.continue, request.namespace)
+      // A state that is still to come is nobody's page: kept under its revision, it would be shown to others later.
+      guard token.revision <= cache.revision else { throw ContinueToken.malformed("it names a state that is still to come") }
       let isGone = token.revision != 0 && resource.kept(token.revision) == nil
       if isGone { throw ContinueToken.expired(after: token.key) }
       let snapshot = resource.kept(token.revision) ?? resource.snapshot(revision: cache.revision)
       return ListCursor(self, request, filter, snapshot, after: token.key)
     }
     let snapshot = resource.snapshot(revision: cache.revision)
-    try Self.checkMatch(request)
     let version = try parse(request.resourceVersion)
     switch request.resourceVersionMatch {
     case "", "NotOlderThan":
@@ -94,35 +98,67 @@ extension ControlPlane {
     return ListCursor(self, request, filter, snapshot, after: nil)
   }
 
-  /// Whether version and match of a list go together.
-  private static func checkMatch(_ request: ReadRequest) throws(APIError) {
-    let field = "resourceVersionMatch"
+  /// Whether the options of a list go together.
+  private static func checkOptions(_ request: ReadRequest) throws(APIError) {
     let match = request.resourceVersionMatch
-    var cause: APIError.Cause?
-    if match.isEmpty {
-      cause = nil
-    } else if match != "Exact", match != "NotOlderThan" {
-      cause = .init(
-        reason: "FieldValueNotSupported",
-        message:
-          "Unsupported value: \(Value.string(String(match.prefix(64))).json): supported values: \"Exact\", \"NotOlderThan\", \"\"",
-        field: field)
-    } else if request.resourceVersion.isEmpty {
-      cause = .init(
-        reason: "FieldValueForbidden",
-        message: "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided", field: field)
-    } else if match == "Exact", request.resourceVersion == "0" {
-      cause = .init(
-        reason: "FieldValueForbidden",
-        message: "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"", field: field)
+    var causes: [APIError.Cause] = []
+    if !match.isEmpty {
+      if request.resourceVersion.isEmpty {
+        causes.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+      }
+      if !request.continue.isEmpty {
+        causes.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+      }
+      if match != "Exact", match != "NotOlderThan" {
+        causes.append(unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+      }
+      if match == "Exact", request.resourceVersion == "0" {
+        causes.append(
+          forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
+      }
     }
-    if let cause { throw .invalidOptions("ListOptions", [cause]) }
+    if request.asksForInitialEvents { causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")) }
+    if !causes.isEmpty { throw .invalidOptions("ListOptions", causes) }
+  }
+
+  /// Whether the options of a watch go together.
+  private static func checkWatchOptions(_ request: ReadRequest) throws(APIError) {
+    let match = request.resourceVersionMatch
+    var causes: [APIError.Cause] = []
+    if request.asksForInitialEvents, match != "NotOlderThan" {
+      causes.append(
+        forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    }
+    if !match.isEmpty {
+      if !request.asksForInitialEvents {
+        causes.append(
+          forbidden(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+      }
+      if match != "NotOlderThan" { causes.append(unsupported("resourceVersionMatch", match, ["NotOlderThan"])) }
+      if !request.continue.isEmpty {
+        causes.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+      }
+    }
+    if !causes.isEmpty { throw .invalidOptions("ListOptions", causes) }
+  }
+
+  private static func forbidden(_ field: String, _ text: String) -> APIError.Cause {
+    .init(reason: "FieldValueForbidden", message: "Forbidden: \(text)", field: field)
+  }
+
+  private static func unsupported(_ field: String, _ value: String, _ supported: [String]) -> APIError.Cause {
+    let list = supported.map { "\"\($0)\"" }.joined(separator: ", ")
+    return .init(
+      reason: "FieldValueNotSupported",
+      message: "Unsupported value: \(Value.string(String(value.prefix(64))).json): supported values: \(list)", field: field)
   }
 
   /// Opens a watch. Events are pulled with ``Watch/next(limit:)`` when `onWake` says that there are some.
   package func watch(_ request: ReadRequest, target: any WakeTarget, onWake: @escaping @Sendable () -> Void) throws(APIError)
     -> Watch
   {
+    try Self.checkWatchOptions(request)
     let filter = try ObjectFilter(request, table: schema)
     let resource = cache.resource(request.kind.storage)
     let version = try parse(request.resourceVersion)
@@ -173,15 +209,19 @@ struct ContinueToken {
     self.key = key
   }
 
-  init(_ text: String) throws(APIError) {
-    guard let bytes = Base64.decode(text), let value = try? Value(json: bytes), let revision = value["rv"].int,
-      let name = value["name"].string
+  /// - Parameter namespace: what the list is bound to; a token of another one belongs to another list.
+  init(_ text: String, _ namespace: String?) throws(APIError) {
+    guard let bytes = Base64.decode(text), let value = try? Value(json: bytes), value["v"] == "1", let revision = value["rv"].int,
+      revision >= 0, let name = value["name"].string
     else {
-      throw .badRequest("invalid continue token: continue key is not valid: illegal base64 data or a token of another server")
+      throw Self.malformed("illegal base64 data or a token of another server")
     }
     self.revision = revision
     key = ObjectKey(namespace: value["ns"].string ?? "", name: name)
+    if let namespace, namespace != key.namespace { throw Self.malformed("it belongs to another list") }
   }
+
+  static func malformed(_ why: String) -> APIError { .badRequest("invalid continue token: continue key is not valid: \(why)") }
 
   var text: String {
     let value: Value = ["v": "1", "rv": .int(revision), "ns": .string(key.namespace), "name": .string(key.name)]

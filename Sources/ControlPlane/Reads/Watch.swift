@@ -13,8 +13,8 @@ package final class Watch: Sendable {
     var isEnded = false
   }
 
-  /// Objects that one pull may give: the loop's other connections come in between.
-  private static let batch = 256
+  /// Objects that one pull may look at: the loop's other connections come in between.
+  package static let batch = 256
 
   private let controlPlane: ControlPlane
   private let request: ReadRequest
@@ -39,23 +39,30 @@ package final class Watch: Sendable {
   }
 
   /// The events since the last pull.
-  package func next() -> Batch {
+  /// - Parameter limit: objects that may be looked at, whether they match or not.
+  package func next(limit: Int = Watch.batch) -> Batch {
     state.withLock { state in
       if state.isEnded { return Batch(events: [], hasMore: false, isEnd: true) }
       if var initial = state.initial {
+        // Taken out while it moves, so that it is not copied.
+        state.initial = nil
         var events: [WatchEvent] = []
-        while events.count < Self.batch, let object = initial.next() { events.append(.added(object)) }
-        if events.count < Self.batch {
-          state.initial = nil
-          if request.sendInitialEvents, request.allowWatchBookmarks, let revision = state.initialRevision {
-            events.append(.bookmark(revision: revision, initialEventsEnd: true))
+        var steps = limit
+        while true {
+          switch initial.next(&steps) {
+          case .object(let object): events.append(.added(object))
+          case .pause:
+            state.initial = initial
+            return Batch(events: events, hasMore: true, isEnd: false)
+          case .end:
+            if request.sendInitialEvents, request.allowWatchBookmarks, let revision = state.initialRevision {
+              events.append(.bookmark(revision: revision, initialEventsEnd: true))
+            }
+            return Batch(events: events, hasMore: true, isEnd: false)
           }
-        } else {
-          state.initial = initial
         }
-        return Batch(events: events, hasMore: true, isEnd: false)
       }
-      switch cursor.next(limit: Self.batch) {
+      switch cursor.next(limit: limit) {
       case .expired:
         state.isEnded = true
         return Batch(

@@ -11,9 +11,12 @@ extension KubernetesAPI {
     let verb = head.method == "HEAD" ? "get" : head.method.lowercased()
     try controlPlane.authorize(RequestAttributes(user: identity, verb: verb, path: path))
     guard verb == "get" else { throw Self.methodNotAllowed }
-    return RequestPolicy { [self] exchange in
+    var policy = RequestPolicy { [self] exchange in
       do throws(APIError) { exchange.respond(try system(path, head, query)) } catch { fail(exchange, error) }
     }
+    // Who asks whether the server lives is told so, however much it has to do.
+    policy.isExempt = ["/healthz", "/livez", "/readyz"].contains { path == $0 || path.hasPrefix("\($0)/") }
+    return policy
   }
 
   private func system(_ path: String, _ head: RequestHead, _ query: Query) throws(APIError) -> HTTPResponse {

@@ -21,7 +21,7 @@ extension KubernetesAPI {
         while let object = cursor.next() { objects.append(object) }
         try await self.delete(objects, options, request)
         // Upstream answers with what it deleted.
-        return self.render(ListPage(objects, revision: cursor.revision), request, format)
+        return self.render(.objects(objects, revision: cursor.revision), request, format)
       }
     }
   }

@@ -15,20 +15,7 @@ extension KubernetesAPI {
   func watchPolicy(_ request: Request) throws(APIError) -> RequestPolicy {
     let format = try Negotiation.output(request.head, request.query, isStream: true)
     var read = try readRequest(request)
-    if request.query["sendInitialEvents"] != nil {
-      guard read.resourceVersionMatch == "NotOlderThan" else {
-        throw APIError(.invalid, "sendInitialEvents is forbidden without resourceVersionMatch: NotOlderThan")
-      }
-      if read.sendInitialEvents, !read.allowWatchBookmarks {
-        throw APIError(.invalid, "sendInitialEvents: Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true")
-      }
-    } else if !read.resourceVersionMatch.isEmpty {
-      throw APIError(
-        .invalid,
-        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-    }
     read.limit = 0
-    read.continue = ""
     let asked = try request.query.integer("timeoutSeconds") ?? 0
     let timeout = asked > 0 ? min(asked, 86_400) : Int.random(in: Self.defaultTimeout)
     let finished = read
@@ -92,6 +79,9 @@ final class LoopWatches: WakeTarget, @unchecked Sendable {
 
 /// One watch's stream. On its exchange's loop only.
 final class WatchProducer: BodyProducer, @unchecked Sendable {
+  /// Objects looked at between two looks at the clock.
+  private static let batch = 64
+
   var watch: Watch?
   var failure: APIError?
   weak var exchange: Exchange?
@@ -101,8 +91,12 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
   private let sendsBookmarks: Bool
   private let hub: LoopWatches
   private let now: @Sendable () -> Timestamp
-  private let request: Request
+  /// Its columns are made once.
+  private let table: TableRenderer?
   private var hasSentColumns = false
+  /// Events that were looked at and not written yet: objects can be large, and a piece is bounded in bytes.
+  private var queue: ArraySlice<WatchEvent> = []
+  private var isOver = false
   private var wantsBookmark = false
   private var isTimedOut = false
   private var timer: Scheduled<Void>?
@@ -111,7 +105,7 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
     _ request: Request, _ format: OutputFormat, schema: SchemaTable, sendsBookmarks: Bool, hub: LoopWatches,
     now: @escaping @Sendable () -> Timestamp
   ) {
-    self.request = request
+    table = format.shape == .table ? TableRenderer(request, schema: schema) : nil
     kind = request.kind
     self.format = format
     self.schema = schema
@@ -143,25 +137,33 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
       return .end
     }
     guard let watch else { return .end }
+    let deadline = NIODeadline.now() + .milliseconds(1)
+    // What was true of the last look is not true any more.
+    var isDrained = false
+    var promised: WatchEvent?
     while out.count < limit {
-      // Asked for before the drain: what the bookmark promises must have been seen.
-      let bookmark = wantsBookmark || isTimedOut && sendsBookmarks ? watch.bookmark : nil
-      let batch = watch.next()
-      for event in batch.events { write(event, into: &out) }
-      if batch.isEnd {
+      if let event = queue.popFirst() {
+        write(event, into: &out)
+        continue
+      }
+      if isOver || isDrained && isTimedOut && promised == nil {
         stop()
         return .end
       }
-      if batch.hasMore { continue }
-      if let bookmark {
+      if isDrained {
+        guard let bookmark = promised else { return .idle }
+        promised = nil
         wantsBookmark = false
         write(bookmark, into: &out)
+        continue
       }
-      if isTimedOut {
-        stop()
-        return .end
-      }
-      return .idle
+      if NIODeadline.now() >= deadline { return .more }
+      // Asked for before the look: what the bookmark promises must have been seen.
+      promised = wantsBookmark || isTimedOut && sendsBookmarks ? watch.bookmark : nil
+      let batch = watch.next(limit: Self.batch)
+      queue = batch.events[...]
+      isOver = batch.isEnd
+      isDrained = !batch.hasMore
     }
     return .more
   }
@@ -174,6 +176,7 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
     hub.remove(self)
     watch?.close()
     watch = nil
+    queue = []
   }
 
   // MARK: Events
@@ -198,11 +201,10 @@ final class WatchProducer: BodyProducer, @unchecked Sendable {
   }
 
   private func object(_ object: EncodedObject, into out: inout [UInt8]) {
-    guard format.shape == .table else { return Rendering.object(object, kind, format, nil, into: &out) }
-    let renderer = TableRenderer(request, schema: schema, now: now())
-    renderer.open(revision: object.revision, token: "", remaining: nil, withColumns: !hasSentColumns, into: &out)
+    guard let table else { return Rendering.object(object, kind, format, nil, into: &out) }
+    table.open(revision: object.revision, token: "", remaining: nil, withColumns: !hasSentColumns, into: &out)
     hasSentColumns = true
-    renderer.row(object, into: &out)
+    table.row(object, now: now(), into: &out)
     JSONWriter.literal("]}", into: &out)
   }
 
