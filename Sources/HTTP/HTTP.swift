@@ -1,3 +1,5 @@
+import Glibc
+
 /// Listeners, TLS, HTTP/1.1 and HTTP/2, upgrades, and a client of the same kind. Below every door; knows no API.
 ///
 /// In: bytes from sockets. Out: ``Exchange``s, one a request, given to an ``HTTPHandler`` on the event loop of their connection;
@@ -20,7 +22,8 @@ package struct HTTPLimits: Sendable {
   package var exchanges = 800
   /// Long-lived exchanges (watches, logs, upgrades).
   package var longLivedExchanges = 200_000
-  package var connections = 60_000
+  /// No more than half of the descriptors that this process may have: the rest is for its files, its runtime and its own connections.
+  package var connections = min(60_000, HTTPLimits.descriptors / 2)
   /// Streams of one HTTP/2 connection. Informers keep hundreds of watches on one.
   package var streamsPerConnection = 4_000
   /// RST_STREAM and control frames of one connection in 30 s. NIO's 200 would end the connection of a client that cancels 200 watches
@@ -48,6 +51,12 @@ package struct HTTPLimits: Sendable {
   package var idleSeconds = 120
 
   package init() {}
+
+  private static let descriptors: Int = {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+    return Int(clamping: limit.rlim_cur)
+  }()
 }
 
 /// Why a request never reached its route, or was given up.

@@ -54,7 +54,7 @@ package struct RegistryHandler: HTTPHandler {
   /// Frees what nobody needs any more, at once and then daily, until the task is cancelled.
   package func run() async {
     let storage = storage
-    try? await threads.runIfActive { storage.removeLeftovers() }
+    _ = try? await threads.runIfActive { storage.removeLeftovers() }
     repeat {
       let garbage = try? await threads.runIfActive { storage.collectGarbage(now: time(nil)) }
       if let garbage, garbage != .init() {
