@@ -44,7 +44,7 @@ extension KubernetesAPI {
     producer.start(timeout: timeout)
     let type = format.encoding == .protobuf ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json"
     exchange.respond(
-      HTTPResponse(200, headers: [("content-type", type), ("cache-control", "no-cache, private")], body: .producer(producer)))
+      HTTPResponse(200, headers: [("content-type", type)] + headers(request), body: .producer(producer)))
   }
 }
 
