@@ -19,7 +19,10 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   private var isRequestDone = true
   private var holdsReads = false
   private var isReadPending = false
-  private var timer: Scheduled<Void>?
+  /// When the connection is closed unless something comes; nil while there is an exchange.
+  private var deadline: NIODeadline?
+  /// One for many requests, looked at when it is due: to cancel a timer costs a walk over all of the loop's.
+  private var timer: (task: Scheduled<Void>, due: NIODeadline)?
   private var isSwitching = false
   /// Set once the connection only drops what still comes; see ``linger()``.
   private var isLingering = false
@@ -36,23 +39,33 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
-    timer?.cancel()
+    timer?.task.cancel()
     self.context = nil
   }
 
   /// A connection that sends no whole head in time, or nothing after an answer, is closed.
   private func startTimer(seconds: Int) {
-    timer?.cancel()
-    timer = context?.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(seconds))) { [weak self] in
-      guard let self, exchange == nil else { return }
-      self.context?.close(promise: nil)
+    let deadline = NIODeadline.now() + .seconds(Int64(seconds))
+    self.deadline = deadline
+    if let timer, timer.due <= deadline { return }
+    timer?.task.cancel()
+    setTimer(deadline)
+  }
+
+  private func setTimer(_ due: NIODeadline) {
+    let task = context?.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
+      guard let self else { return }
+      timer = nil
+      guard let deadline else { return }
+      if deadline > .now() { setTimer(deadline) } else { self.context?.close(promise: nil) }
     }
+    timer = task.map { ($0, due) }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
     case .head(let head):
-      timer?.cancel()
+      deadline = nil
       version = head.version
       isKeptAlive = head.isKeepAlive
       isResponseDone = false
@@ -103,7 +116,7 @@ final class HTTP1Handler: ChannelDuplexHandler, RemovableChannelHandler {
   func channelInactive(context: ChannelHandlerContext) {
     exchange?.closed()
     exchange = nil
-    timer?.cancel()
+    timer?.task.cancel()
     context.fireChannelInactive()
   }
 
@@ -198,10 +211,7 @@ extension HTTP1Handler: ExchangeTransport {
     guard let context, !isLingering else { return }
     isLingering = true
     holdsReads = false
-    timer?.cancel()
-    timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(server.limits.lingerSeconds))) { [weak self] in
-      self?.context?.close(promise: nil)
-    }
+    startTimer(seconds: server.limits.lingerSeconds)
     // NIO writes what is queued before it closes the output.
     context.close(mode: .output, promise: nil)
     setReading(true)
@@ -224,7 +234,7 @@ extension HTTP1Handler: ExchangeTransport {
   func switchProtocol(headers: [(String, String)], _ install: @escaping (any Channel) throws -> Void) -> Bool {
     guard let context, isRequestDone, !isResponseDone, !isSwitching else { return false }
     isSwitching = true
-    timer?.cancel()
+    timer?.task.cancel()
     let channel = context.channel
     context.writeAndFlush(
       wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: HTTPHeaders(headers)))),

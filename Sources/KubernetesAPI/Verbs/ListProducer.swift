@@ -15,11 +15,6 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
     case objects([EncodedObject], revision: Int64)
   }
 
-  private enum Rest {
-    case cursor(ListCursor)
-    case objects(ArraySlice<EncodedObject>)
-  }
-
   private enum Stage {
     /// A page's objects so far.
     case gathering([EncodedObject])
@@ -40,7 +35,9 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
   private let revision: Int64
   private var token = ""
   private var remaining: Int64?
-  private var rest: Rest
+  /// Where objects come from; one of both. Moved in place: a copy would cost more than a step.
+  private var cursor: ListCursor?
+  private var objects: ArraySlice<EncodedObject> = []
   private var stage: Stage
   private var isFirst = true
   private var held: ByteBuffer?
@@ -52,8 +49,8 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
     now: Timestamp
   ) {
     switch source {
-    case .cursor(let cursor): (rest, revision) = (.cursor(cursor), cursor.revision)
-    case .objects(let objects, let at): (rest, revision) = (.objects(objects[...]), at)
+    case .cursor(let cursor): (self.cursor, revision) = (cursor, cursor.revision)
+    case .objects(let objects, let at): (self.objects, revision) = (objects[...], at)
     }
     self.schema = schema
     self.kind = kind
@@ -68,7 +65,8 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
   func putBack(_ buffer: ByteBuffer) { held = buffer }
 
   func cancel() {
-    rest = .objects([])
+    cursor = nil
+    objects = []
     stage = .sending([])
   }
 
@@ -98,18 +96,9 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
   }
 
   private func next(_ steps: inout Int) -> ListCursor.Step {
-    // Taken out while it moves, so that it is not copied.
-    switch rest {
-    case .cursor(var cursor):
-      rest = .objects([])
-      defer { rest = .cursor(cursor) }
-      return cursor.next(&steps)
-    case .objects(var objects):
-      rest = .objects([])
-      defer { rest = .objects(objects) }
-      steps -= 1
-      return objects.popFirst().map { .object($0) } ?? .end
-    }
+    if let step = cursor?.next(&steps) { return step }
+    steps -= 1
+    return objects.popFirst().map { .object($0) } ?? .end
   }
 
   // MARK: Gathering
@@ -124,13 +113,11 @@ final class ListProducer: BodyProducer, @unchecked Sendable {
         case .object(let object): objects.append(object)
         case .pause: break
         case .end:
-          guard case .cursor(var cursor) = rest else { return true }
-          let found = cursor.continueToken(&steps)
-          rest = .cursor(cursor)
-          guard let found else { break }
+          guard let found = cursor?.continueToken(&steps) ?? nil else { break }
           token = found
-          remaining = found.isEmpty ? nil : cursor.remainingItemCount
-          rest = .objects(objects[...])
+          remaining = found.isEmpty ? nil : cursor?.remainingItemCount
+          cursor = nil
+          self.objects = objects[...]
           stage = afterGathering()
           return true
         }
