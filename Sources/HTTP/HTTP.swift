@@ -52,10 +52,14 @@ package struct HTTPLimits: Sendable {
 
   package init() {}
 
+  /// The soft limit is raised to the hard one first, as Go's runtime does: 1,024, as many systems begin with, is for programs that use select.
   private static let descriptors: Int = {
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
-    return Int(clamping: limit.rlim_cur)
+    guard getrlimit(resource, &limit) == 0 else { return 1024 }
+    var raised = limit
+    raised.rlim_cur = limit.rlim_max
+    return Int(clamping: setrlimit(resource, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur)
   }()
 }
 
