@@ -227,6 +227,56 @@ extension OneCluster {
       }
     }
 
+    @Test("a service whose only pod was told to stop leads to it for as long as it serves: no request fails")
+    func stopping() async throws {
+      let script = """
+        import http.server, signal
+        answer = b"serving"
+        def stop(*a):
+            global answer
+            answer = b"stopping"
+        signal.signal(signal.SIGTERM, stop)
+        class H(http.server.BaseHTTPRequestHandler):
+            def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(answer)
+            def log_message(self, *a): pass
+        http.server.ThreadingHTTPServer(("", 8080), H).serve_forever()
+        """
+      try await Space.with("stopping") { space in
+        try await space.apply(
+          """
+          apiVersion: v1
+          kind: Pod
+          metadata: { name: lone, labels: { app: lone } }
+          spec:
+            terminationGracePeriodSeconds: 600
+            containers:
+            - name: main
+              image: "\(Manifest.python)"
+              command: [python3, -c, \(Value.string(script).json)]
+              readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1, timeoutSeconds: 30 }
+          ---
+          apiVersion: v1
+          kind: Service
+          metadata: { name: lone }
+          spec: { selector: { app: lone }, ports: [{ port: 80, targetPort: 8080 }] }
+          """, Manifest.pod("client", "sleep 1000", image: Manifest.python))
+        try await space.ready("lone", "client")
+        func client(_ expression: String) async throws -> String {
+          try await space.exec("client", "python3", "-c", Self.client, expression).trimmingCharacters(in: .newlines)
+        }
+        #expect(try await client("answers('lone', 'serving')") == "serving")
+        async let requests = client("until_stopping('lone')")
+        try await space.kubectl("delete", "pod", "lone", "--wait=false")
+        #expect(try await requests == "all answered")
+        let slices = try Value(
+          json: Array(
+            try await space.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=lone", "-o", "json").utf8))
+        let conditions = slices["items"][0]["endpoints"][0]["conditions"]
+        #expect(conditions == ["ready": false, "serving": true, "terminating": true], "\(conditions.json)")
+        try await space.kubectl("delete", "pod", "lone", "--force", "--grace-period=0")
+      }
+    }
+
     /// The server's first IPv4 resolver. The cluster's network namespace has no way out, so its address is free to be ours.
     private static let resolver: String? = {
       let configuration = (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? ""
