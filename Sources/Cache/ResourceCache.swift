@@ -37,8 +37,8 @@ package final class ResourceCache: Sendable {
   /// Roots kept for `continue`, and for how many seconds.
   private static let rootLimit = 32
   private static let keptSeconds: Int64 = 300
-  /// Changes that may be undone to show an older state.
-  private static let undoLimit = 16_384
+  /// Changes that may be undone to show an older state: a millisecond of an event loop.
+  private static let undoLimit = 1024
 
   package let resource: GroupResource
   private let state: Mutex<State>

@@ -44,8 +44,9 @@ final class SQLiteCommitter {
   /// Last states that are not in the file.
   private var volatile: [StoreKey: Volatile] = [:]
   /// The newest rows of keys that were written lately, so that who writes a key again and again does not look it up. Nobody else writes
-  /// the log; forgotten whole when it has grown, and where a group failed.
+  /// the log. The older half is forgotten when the newer has grown; all of it where a group failed.
   private var recent: [StoreKey: Current] = [:]
+  private var lessRecent: [StoreKey: Current] = [:]
   private static let recentLimit = 8192
   /// What the running group changed there: the state before, and what readers are to be shown after the commit.
   private var undo: [(key: StoreKey, old: Volatile?)] = []
@@ -132,7 +133,7 @@ final class SQLiteCommitter {
       superseded.removeLast(superseded.count - before.0)
       (supersededStart, supersededBytes, compacted, volatileResources, ceiling) = (before.1, before.2, before.3, before.4, before.5)
       for (key, old) in undo.reversed() { volatile[key] = old }
-      recent = [:]
+      (recent, lessRecent) = ([:], [:])
       throw error
     }
     if supersededStart > 8192, supersededStart * 2 > superseded.count {
@@ -152,7 +153,7 @@ final class SQLiteCommitter {
     if !volatile.isEmpty, let found = volatile[key] {
       return Current(row: found.row, bytes: found.record.value.count, revision: found.record.revision)
     }
-    if let found = recent[key] { return found }
+    if let found = recent[key] ?? lessRecent[key] { return found }
     var found = Current()
     try newest.run([.bytes(bytes)]) { row throws(SQLite.Failure) in
       guard row.int(1) == 0 else { return }
@@ -162,8 +163,12 @@ final class SQLiteCommitter {
   }
 
   private func note(_ key: StoreKey, _ current: Current?) {
-    if recent.count >= Self.recentLimit { recent.removeAll(keepingCapacity: true) }
+    if recent.count >= Self.recentLimit {
+      swap(&recent, &lessRecent)
+      recent.removeAll(keepingCapacity: true)
+    }
     recent[key] = current
+    if current == nil { lessRecent[key] = nil }
   }
 
   private func supersede(_ row: Int64, bytes: Int) {

@@ -235,8 +235,9 @@ package final class SQLiteStore: StoreEngine {
     var sinceShrink = 0
     var sinceTrim = 0
     var lastGroup = 0
+    var lastCost = Duration.zero
     while true {
-      if lastGroup > 0 { gather(lastGroup) }
+      if lastGroup > 0 { gather(lastGroup, lastCost) }
       let (group, chores, isClosed) = queue.withLock { queue in
         let group = Array(queue.waiting.prefix(Self.maximumGroup))
         queue.waiting.removeFirst(group.count)
@@ -259,7 +260,9 @@ package final class SQLiteStore: StoreEngine {
         continue
       }
       lastGroup = group.count
+      let start = ContinuousClock.now
       settle(group, committer, reserve)
+      lastCost = ContinuousClock.now - start
       for chore in chores {
         do throws(SQLite.Failure) {
           try chore.run(committer)
@@ -285,13 +288,19 @@ package final class SQLiteStore: StoreEngine {
   }
 
   /// Gives the writers that were just answered a moment to come back: else the first of them has an fsync to itself and the others wait
-  /// for two, and a lone writer pays for waking this thread each time (a fifth of what its write costs). At most 40 µs, less than half of the
-  /// fastest fsync seen, after every group.
-  private func gather(_ expected: Int) {
-    let deadline = ContinuousClock.now + .microseconds(40)
-    while queue.withLock({ $0.waiting.count < expected && (expected == 1 || !$0.waiting.isEmpty) }), ContinuousClock.now < deadline
-    {
+  /// for two, and a lone writer pays for waking this thread each time (a fifth of what its write costs). As long as they keep coming, no
+  /// more than 40 µs apart, and for no more than a quarter of what the last group took.
+  private func gather(_ expected: Int, _ cost: Duration) {
+    let pause = Duration.microseconds(40)
+    var now = ContinuousClock.now
+    let end = now + max(pause, min(cost / 4, .milliseconds(1)))
+    var (seen, last) = (0, now)
+    while now < end, now - last < pause {
+      let count = queue.withLock { $0.waiting.count }
+      if count >= expected { return }
+      if count > seen { (seen, last) = (count, now) }
       sched_yield()
+      now = .now
     }
   }
 

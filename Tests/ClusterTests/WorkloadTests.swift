@@ -166,8 +166,39 @@ struct WorkloadTests {
       try await cluster.wait("the bundle", on: .configMaps, namespace: "shop") {
         $0.values.contains { $0["data"]["ca.crt"] == "PEM" }
       }
-      try await cluster.apply(.configMaps, #"{"metadata":{"name":"mine"},"data":{"a":"b"}}"#, namespace: "shop")
+      let bundle = ObjectKey(namespace: "shop", name: "kube-root-ca.crt")
+      _ = try await cluster.admin.patch(
+        .configMaps, bundle, subresource: nil, Patch(.merge, ["data": ["ca.crt": "x", "foreign": "y"]]), WriteOptions())
+      try await cluster.wait("the bundle as it was", on: .configMaps, namespace: "shop") {
+        $0[bundle]?["data"] == ["ca.crt": "PEM"]
+      }
+      let held = #"{"metadata":{"name":"mine","finalizers":["mine.org/hold"]},"data":{"a":"b"}}"#
+      try await cluster.apply(.configMaps, held, namespace: "shop")
+      let mine = ObjectKey(namespace: "shop", name: "mine")
+      let uid = try await cluster.admin.get(.configMaps, mine).uid
+      // An owner of another namespace owns nothing.
+      let owner = #"{"apiVersion":"v1","kind":"ConfigMap","name":"mine","uid":"\#(uid)"}"#
+      try await cluster.apply(.configMaps, #"{"metadata":{"name":"strange","ownerReferences":[\#(owner)]}}"#)
+      try await cluster.wait("a word about it", on: .coreEvents) { objects in
+        objects.values.contains {
+          $0["reason"] == "OwnerRefInvalidNamespace"
+            && $0["message"]
+              == .string(
+                "ownerRef [v1/ConfigMap, namespace: default, name: mine, uid: \(uid)] does not exist in namespace \"default\"")
+        }
+      }
+      try await cluster.wait("its end", on: .configMaps) { $0[ObjectKey(namespace: "default", name: "strange")] == nil }
       _ = try await cluster.admin.delete(.namespaces, ObjectKey(name: "shop"), DeleteOptions())
+      try await cluster.wait("what holds it", on: .namespaces, namespace: nil) { objects in
+        let conditions = objects[ObjectKey(name: "shop")]?["status"]["conditions"].array ?? []
+        return conditions.contains {
+          $0["type"] == "NamespaceFinalizersRemaining"
+            && $0["message"]
+              == "Some content in the namespace has finalizers remaining: mine.org/hold in 1 resource instances"
+        }
+      }
+      _ = try await cluster.admin.patch(
+        .configMaps, mine, subresource: nil, Patch(.merge, ["metadata": ["finalizers": nil]]), WriteOptions())
       try await cluster.wait("no namespace", on: .namespaces, namespace: nil) { $0[ObjectKey(name: "shop")] == nil }
       #expect(try await cluster.list(.configMaps, namespace: "shop").isEmpty)
     }

@@ -59,6 +59,25 @@ struct NodeTests {
     #expect(!NodeReconcile(node: node(ready: "False"), lastSeen: noon - 60, now: noon).decide().isNews)
   }
 
+  @Test("pods of a node that falls silent are marked once, again where that failed, and never against a node that speaks")
+  func marking() {
+    var nodes = SilencedNodes()
+    func marks(_ ready: String?, first: Bool = false, falls: Bool = false) -> Bool {
+      nodes.marksPods(of: "n1", ready: ready, isFirst: first, falls: falls)
+    }
+    #expect(!marks("True", first: true))
+    #expect(marks("True", falls: true))
+    #expect(marks("Unknown"), "it failed: again")
+    nodes.marked("n1")
+    // The agent contradicts; the condition takes its time.
+    for _ in 0..<5 { #expect(!marks("Unknown")) }
+    #expect(!marks("True") && marks("True", falls: true), "the next time counts again")
+    #expect(!marks("True"), "it speaks: what failed is over")
+    var restarted = SilencedNodes()
+    #expect(restarted.marksPods(of: "n1", ready: "Unknown", isFirst: true, falls: false))
+    #expect(!nodes.marksPods(of: "new", ready: nil, isFirst: true, falls: true), "it never ran anything")
+  }
+
   @Test("when it is well again its taints go, those of others stay")
   func recovered() {
     let old: [Value] = [

@@ -8,6 +8,7 @@ import Wire
 /// metadata.
 final class GarbageCollector: Sendable {
   private let client: any Client
+  private let recorder: EventRecorder
   private let log: Logger
   private let kinds: [GroupVersionResource]
   private let graph = Mutex(OwnerGraph())
@@ -20,6 +21,7 @@ final class GarbageCollector: Sendable {
 
   init(_ context: ControllerContext) {
     client = context.clients(.controller("generic-garbage-collector"))
+    recorder = EventRecorder(client: client, controller: "garbage-collector-controller", now: context.now)
     log = context.log
     // Events own nothing and are owned by nobody; they are most of the writes.
     kinds = SchemaTable.builtin.stored.filter {
@@ -83,6 +85,7 @@ final class GarbageCollector: Sendable {
       case .operations(let list): operations += list.map { (uid, $0) }
       case .verify(let owners): unsure.append((uid, owners))
       }
+      await tellStrangers(of: uid)
     }
     var failed: [String] = []
     // An owner that no feed knows is asked for by name, once a namespace however many dependents it has there.
@@ -118,6 +121,21 @@ final class GarbageCollector: Sendable {
       }
     }
     return failed
+  }
+
+  private func tellStrangers(of uid: String) async {
+    guard let (node, owners) = graph.withLock({ $0.strangers(of: uid) }),
+      let kind = SchemaTable.builtin.resource(node.resource)
+    else { return }
+    let version = kind.gvr.group.isEmpty ? kind.gvr.version : "\(kind.gvr.group)/\(kind.gvr.version)"
+    let about = ObjectReference(
+      apiVersion: version, kind: kind.kind, namespace: node.meta.key.namespace, name: node.meta.key.name, uid: uid)
+    for owner in owners {
+      let place = "namespace: \(node.meta.key.namespace), name: \(owner.name), uid: \(owner.uid)"
+      await recorder.record(
+        about, .warning, reason: "OwnerRefInvalidNamespace",
+        "ownerRef [\(owner.apiVersion)/\(owner.kind), \(place)] does not exist in namespace \"\(node.meta.key.namespace)\"")
+    }
   }
 
   /// nil: could not be found out.

@@ -39,6 +39,13 @@ package struct OwnerGraph: Sendable {
     return namespace.isEmpty || own.isEmpty || namespace == own ? found : nil
   }
 
+  /// References to owners of other namespaces, which mean nothing.
+  package func strangers(of uid: String) -> (node: Node, owners: [Meta.Owner])? {
+    guard let node = nodes[uid] else { return nil }
+    let strangers = node.meta.owners.filter { nodes[$0.uid] != nil && owner($0, of: node) == nil }
+    return strangers.isEmpty ? nil : (node, strangers)
+  }
+
   package mutating func set(_ resource: GroupVersionResource, _ meta: Meta) {
     if let old = uids[resource]?[meta.key], old != meta.uid { forget(old) }
     uids[resource, default: [:]][meta.key] = meta.uid

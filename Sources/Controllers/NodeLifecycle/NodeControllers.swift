@@ -16,6 +16,7 @@ final class NodeControllers: Sendable {
   /// When a node was last heard of by this process's clock: nodes' own clocks may be wrong.
   private let seen = Mutex([String: Int64]())
   private let mode = Mutex(NodeReconcile.Eviction.normal)
+  private let silenced = Mutex(SilencedNodes())
   /// uids of nodes that were told of, by name.
   private let registered = Mutex([String: String]())
   private let started: Int64
@@ -86,14 +87,14 @@ final class NodeControllers: Sendable {
       await nodes.synced()
       await pods.synced()
       await leases.synced()
-      group.addTask { await self.lifecycle.run { [self] (key) async throws(APIError) in syncNode(key) } }
+      group.addTask { await self.lifecycle.run { [self] (key) async throws(APIError) in try await syncNode(key) } }
       group.addTask { await self.eviction.run { [self] (key) async throws(APIError) in syncEviction(key) } }
       // One worker: two would give the same block twice.
       group.addTask { await self.addresses.run(workers: 1) { [self] (key) async throws(APIError) in syncAddresses(key) } }
     }
   }
 
-  private func syncNode(_ key: ObjectKey) -> [Action] {
+  private func syncNode(_ key: ObjectKey) async throws(APIError) -> [Action] {
     let found = nodes.get(key)
     let (old, new) = registered.withLock { registered -> (String?, String?) in
       defer { registered[key.name] = found?.meta.uid }
@@ -123,16 +124,10 @@ final class NodeControllers: Sendable {
       let about = ObjectReference(kind: "Node", name: key.name, uid: node.meta.uid)
       actions.append(.event(about, .normal, reason: "NodeNotReady", note: "Node \(key.name) status is now: NodeNotReady"))
     }
-    // Nobody can say how the pods of a silent node are: services stop sending to them.
-    if outcome.status != nil || node.condition("Ready") == "Unknown" {
-      for pod in pods.find("node", key.name) where pod.isReady && !pod.isFinished {
-        let condition: Value = [
-          "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp(seconds: instant).description),
-        ]
-        let patch: Value = ["metadata": ["uid": .string(pod.meta.uid)], "status": ["conditions": [condition]]]
-        actions.append(.write(.patch(.pods, pod.meta.key, subresource: "status", Patch(.strategic, patch))))
-        actions.append(.event(.pod(pod.meta.key, uid: pod.meta.uid), .warning, reason: "NodeNotReady", note: "Node is not ready"))
-      }
+    let (ready, isFirst) = (node.condition("Ready"), new != old)
+    if silenced.withLock({ $0.marksPods(of: key.name, ready: ready, isFirst: isFirst, falls: outcome.status != nil) }) {
+      actions += try await markPods(of: key.name, at: instant)
+      silenced.withLock { $0.marked(key.name) }
     }
     if let taints = outcome.taints {
       let list = taints.map { taint -> Value in
@@ -151,6 +146,24 @@ final class NodeControllers: Sendable {
     // The timer looks at the time again: renewals meanwhile only move it.
     if let seconds = outcome.checkAgain { actions.append(.requeue(max(10, seconds))) }
     return actions
+  }
+
+  /// Nobody can say how the pods of a silent node are: services stop sending to them.
+  /// - Returns: the events that tell of it.
+  private func markPods(of node: String, at instant: Int64) async throws(APIError) -> [Action] {
+    let ready = pods.find("node", node).filter { $0.isReady && !$0.isFinished }
+    let condition: Value = [
+      "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp(seconds: instant).description),
+    ]
+    let results = await lifecycle.client.submit(
+      ready.map { pod in
+        let patch: Value = ["metadata": ["uid": .string(pod.meta.uid)], "status": ["conditions": [condition]]]
+        return .patch(.pods, pod.meta.key, subresource: "status", Patch(.strategic, patch))
+      })
+    for case .failure(let error) in results where error.reason != .notFound && error.reason != .conflict { throw error }
+    return ready.map {
+      .event(.pod($0.meta.key, uid: $0.meta.uid), .warning, reason: "NodeNotReady", note: "Node is not ready")
+    }
   }
 
   private func syncEviction(_ key: ObjectKey) -> [Action] {

@@ -132,6 +132,28 @@ package struct NodeReconcile {
   }
 }
 
+/// Whose pods are to be marked as not ready: of each node that falls silent once, and again only where that failed. A node that lives all
+/// the same (its clock stood still, its leases went astray) says how its pods are, and must not be contradicted for ever. Pure.
+package struct SilencedNodes: Sendable {
+  private var unmarked: Set<String> = []
+
+  package init() {}
+
+  /// - Parameters:
+  ///   - ready: the node's condition as it is seen.
+  ///   - isFirst: this process sees it for the first time.
+  ///   - falls: it is found silent now.
+  package mutating func marksPods(of node: String, ready: String?, isFirst: Bool, falls: Bool) -> Bool {
+    if falls, ready != nil { unmarked.insert(node) }
+    // Whoever was before may have been cut off between the two.
+    if isFirst, ready == "Unknown" { unmarked.insert(node) }
+    if !falls, ready != "Unknown" { unmarked.remove(node) }
+    return unmarked.contains(node)
+  }
+
+  package mutating func marked(_ node: String) { unmarked.remove(node) }
+}
+
 /// Which pods of a node its `NoExecute` taints drive out, and when. Pure.
 package struct TaintEviction {
   /// - Parameter started: since when anybody has looked. A taint that is older counts from then, so that a server that was away for

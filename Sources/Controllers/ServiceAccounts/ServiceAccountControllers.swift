@@ -7,8 +7,9 @@ final class ServiceAccountControllers: Sendable {
   private let rootCALoop: ControllerLoop
   private let namespaces: SharedInformer<NamespaceView>
   private let accounts: SharedInformer<Meta>
-  private let configMaps: SharedInformer<String>
-  private let bundle: String
+  private let configMaps: SharedInformer<[String: String]>
+  /// What the config map holds.
+  private let bundle: [String: String]
 
   static let configMap = "kube-root-ca.crt"
 
@@ -17,13 +18,13 @@ final class ServiceAccountControllers: Sendable {
     accountLoop = ControllerLoop("service-account-controller", context)
     rootCALoop = ControllerLoop("root-ca-cert-publisher", context)
     namespaces = context.namespaces
-    bundle = caBundle
+    bundle = caBundle.isEmpty ? [:] : ["ca.crt": caBundle]
     let reader = context.clients(ControllerContext.reader)
     accounts = SharedInformer(client: reader, resource: .serviceAccounts, fieldSelector: "metadata.name=default") { object in
       object.withView { Meta(object, $0) }
     }
     configMaps = SharedInformer(client: reader, resource: .configMaps, fieldSelector: "metadata.name=\(Self.configMap)") { object in
-      object.withView { $0["data"]["ca.crt"].string ?? "" }
+      object.withView { $0["data"].stringMap }
     }
     namespaces.onChange { [self] changes in
       for change in changes where change.new != nil {
@@ -63,7 +64,6 @@ final class ServiceAccountControllers: Sendable {
   private func syncBundle(_ key: ObjectKey) -> [Action] {
     guard let namespace = namespaces.get(key), !namespace.isTerminating, !bundle.isEmpty else { return [] }
     let name = ObjectKey(namespace: key.name, name: Self.configMap)
-    let data: Value = ["ca.crt": .string(bundle)]
     switch configMaps.get(name) {
     case bundle: return []
     case nil:
@@ -73,10 +73,11 @@ final class ServiceAccountControllers: Sendable {
           "annotations": [
             "kubernetes.io/description": "The authorities that pods of this namespace trust when they talk to the API server."
           ],
-        ], "data": data,
+        ], "data": Value(bundle),
       ]
       return [.write(.create(.configMaps, namespace: key.name, body: body))]
-    default: return [.write(.patch(.configMaps, name, subresource: nil, Patch(.merge, ["data": data])))]
+    case let old?:
+      return [.write(.patch(.configMaps, name, subresource: nil, Patch(.merge, ["data": Value(changing: old, to: bundle)])))]
     }
   }
 }

@@ -48,27 +48,27 @@ struct World {
   // The server.
   var random: SplitMix
   var now: Int64 = 1_700_000_000
-  private var revision: Int64 = 0
-  private var serial = 0
+  var revision: Int64 = 0
+  var serial = 0
   private(set) var objects: [GroupVersionResource: [ObjectKey: Value]] = [:]
-  private var log: [GroupVersionResource: [Event]] = [:]
+  var log: [GroupVersionResource: [Event]] = [:]
   /// One of so many writes is refused; 0: none.
   var refusals = 30
   /// Who deleted what, while which of its owners were there.
   private(set) var crimes: [String] = []
 
   // What controllers see and remember.
-  private var feeds = resources.map { Feed(resource: $0) }
-  private var pods: [ObjectKey: PodView] = [:]
-  private var sets: [ObjectKey: ReplicaSetView] = [:]
-  private var deployments: [ObjectKey: DeploymentView] = [:]
-  private var expectations: [ObjectKey: Expectations] = [:]
-  private var unseen: [ObjectKey: UnseenWrites] = [:]
-  private var setQueue: Set<ObjectKey> = []
-  private var deploymentQueue: Set<ObjectKey> = []
-  private var timers: [(at: Int64, key: ObjectKey, isSet: Bool)] = []
-  private var collectorFeeds = resources.map { Feed(resource: $0) }
-  private var graph = OwnerGraph()
+  var feeds = resources.map { Feed(resource: $0) }
+  var pods: [ObjectKey: PodView] = [:]
+  var sets: [ObjectKey: ReplicaSetView] = [:]
+  var deployments: [ObjectKey: DeploymentView] = [:]
+  var expectations: [ObjectKey: Expectations] = [:]
+  var unseen: [ObjectKey: UnseenWrites] = [:]
+  var setQueue: Set<ObjectKey> = []
+  var deploymentQueue: Set<ObjectKey> = []
+  var timers: [(at: Int64, key: ObjectKey, isSet: Bool)] = []
+  var collectorFeeds = resources.map { Feed(resource: $0) }
+  var graph = OwnerGraph()
 
   /// What the user does, one after the other, at instants that the seed picks.
   var script: [(inout World) -> Void] = []
@@ -98,7 +98,7 @@ struct World {
     return false
   }
 
-  private func possible() -> [Step] {
+  func possible() -> [Step] {
     var steps: [Step] = []
     for (i, feed) in feeds.enumerated() where feed.position < log[feed.resource]?.count ?? 0 {
       steps += [.deliver(i), .deliver(i)]
@@ -119,7 +119,7 @@ struct World {
     return steps
   }
 
-  private mutating func take(_ step: Step) {
+  mutating func take(_ step: Step) {
     switch step {
     case .deliver(let i): deliver(i)
     case .deliverToCollector(let i): deliverToCollector(i)
@@ -140,7 +140,7 @@ struct World {
     }
   }
 
-  private mutating func fireTimers() {
+  mutating func fireTimers() {
     for timer in timers where timer.at <= now {
       if timer.isSet { setQueue.insert(timer.key) } else { deploymentQueue.insert(timer.key) }
     }
@@ -152,7 +152,7 @@ struct World {
   func value(_ resource: GroupVersionResource, _ key: ObjectKey) -> Value? { objects[resource]?[key] }
   func all(_ resource: GroupVersionResource) -> [Value] { (objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value) }
 
-  private mutating func commit(_ resource: GroupVersionResource, _ key: ObjectKey, _ new: Value?) {
+  mutating func commit(_ resource: GroupVersionResource, _ key: ObjectKey, _ new: Value?) {
     revision += 1
     guard var new else {
       objects[resource, default: [:]][key] = nil
@@ -247,7 +247,7 @@ struct World {
   }
 
   /// An owner that is there, and does not wait for its dependents to go, protects them.
-  private mutating func noteCrime(_ resource: GroupVersionResource, _ key: ObjectKey, _ object: Value) {
+  mutating func noteCrime(_ resource: GroupVersionResource, _ key: ObjectKey, _ object: Value) {
     for reference in object["metadata"]["ownerReferences"].array ?? [] {
       for kind in Self.resources {
         for owner in all(kind) where owner["metadata"]["uid"] == reference["uid"] {
@@ -261,7 +261,7 @@ struct World {
   }
 
   /// A controller's write: now and then it is refused.
-  private mutating func submit(_ operation: Operation, isCollector: Bool = false) -> APIError? {
+  mutating func submit(_ operation: Operation, isCollector: Bool = false) -> APIError? {
     if refusals > 0, random.once(in: refusals) { return APIError(.serverTimeout, "refused by the seed") }
     switch operation {
     case .create(let resource, _, let body): return create(resource, body)
@@ -269,222 +269,5 @@ struct World {
     case .delete(let resource, let key, let options): return delete(resource, key, options, isCollector: isCollector)
     default: return .badRequest("not simulated")
     }
-  }
-
-  // MARK: Nodes
-
-  private static func needsNode(_ pod: Value) -> Bool {
-    !pod["metadata"]["deletionTimestamp"].isNull || pod["spec"]["nodeName"].isNull || pod["status"]["phase"] == "Pending"
-  }
-
-  private mutating func runPod(_ key: ObjectKey) {
-    guard let pod = value(.pods, key) else { return }
-    if !pod["metadata"]["deletionTimestamp"].isNull {
-      delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0))
-    } else if pod["spec"]["nodeName"].isNull {
-      patch(.pods, key, Patch(.merge, ["spec": ["nodeName": .string("node-\(Int.random(in: 0..<3, using: &random))")]]))
-    } else {
-      let condition: Value = [
-        "type": "Ready", "status": "True", "lastTransitionTime": .string(Timestamp(seconds: now).description),
-      ]
-      patch(.pods, key, Patch(.merge, ["status": ["phase": "Running", "conditions": [condition]]]))
-    }
-  }
-
-  // MARK: Watches
-
-  private mutating func deliver(_ i: Int) {
-    let resource = feeds[i].resource
-    let events = log[resource] ?? []
-    let count = Int.random(in: 1...max(1, min(4, events.count - feeds[i].position)), using: &random)
-    for event in events[feeds[i].position..<feeds[i].position + count] {
-      switch resource {
-      case .pods: observePod(event)
-      case .replicaSets: observeSet(event)
-      default: observeDeployment(event)
-      }
-    }
-    feeds[i].position += count
-  }
-
-  private mutating func observePod(_ event: Event) {
-    let (key, new): (ObjectKey, PodView?) =
-      switch event {
-      case .set(let object): (object.key, PodView(object))
-      case .deleted(let key): (key, nil)
-      }
-    let old = pods[key]
-    pods[key] = new
-    for pod in [old, new] {
-      guard let pod else { continue }
-      if let owner = pod.meta.controller {
-        setQueue.insert(ObjectKey(namespace: key.namespace, name: owner.name))
-      } else {
-        for set in sets.values where set.selector?.matches(pod.meta.labels) == true { setQueue.insert(set.meta.key) }
-      }
-    }
-    guard let pod = new ?? old, let owner = pod.meta.controller else { return }
-    let setKey = ObjectKey(namespace: key.namespace, name: owner.name)
-    expectations[setKey]?.creations.remove(key)
-    if new == nil || pod.meta.isDeleting { expectations[setKey]?.deletions.remove(pod.meta.uid) }
-    if new == nil || pod.isFinished, let deployment = sets[setKey]?.meta.controller {
-      deploymentQueue.insert(ObjectKey(namespace: key.namespace, name: deployment.name))
-    }
-  }
-
-  private mutating func observeSet(_ event: Event) {
-    let (key, new): (ObjectKey, ReplicaSetView?) =
-      switch event {
-      case .set(let object): (object.key, ReplicaSetView(object))
-      case .deleted(let key): (key, nil)
-      }
-    let old = sets[key]
-    sets[key] = new
-    setQueue.insert(key)
-    guard let set = new ?? old else { return }
-    if let owner = set.meta.controller {
-      deploymentQueue.insert(ObjectKey(namespace: key.namespace, name: owner.name))
-    } else {
-      for deployment in deployments.values where deployment.selector?.matches(set.meta.labels) == true {
-        deploymentQueue.insert(deployment.meta.key)
-      }
-    }
-  }
-
-  private mutating func observeDeployment(_ event: Event) {
-    switch event {
-    case .set(let object):
-      deployments[object.key] = DeploymentView(object)
-      deploymentQueue.insert(object.key)
-    case .deleted(let key):
-      deployments[key] = nil
-      deploymentQueue.insert(key)
-    }
-  }
-
-  private mutating func deliverToCollector(_ i: Int) {
-    let resource = collectorFeeds[i].resource
-    guard let event = log[resource]?[collectorFeeds[i].position] else { return }
-    collectorFeeds[i].position += 1
-    switch event {
-    case .set(let object): graph.set(resource, object.withView { Meta(object, $0) })
-    case .deleted(let key): graph.remove(resource, key)
-    }
-  }
-
-  // MARK: Controllers
-
-  /// - Returns: false: comes again.
-  private mutating func syncSet(_ key: ObjectKey) -> Bool {
-    guard let set = sets[key] else {
-      expectations[key] = nil
-      return true
-    }
-    let everything = pods.values.sorted { $0.meta.key < $1.meta.key }
-    let outcome = ReplicaSetReconcile(
-      set: set, owned: everything.filter { $0.meta.controller?.uid == set.meta.uid },
-      orphans: everything.filter { $0.meta.controller == nil }, expectations: expectations[key] ?? Expectations(), now: now
-    ).decide()
-    let reference = controllerReference(apiVersion: "apps/v1", kind: "ReplicaSet", set.meta)
-    if !outcome.adopts.isEmpty {
-      guard let live = value(.replicaSets, key), live["metadata"]["uid"].string == set.meta.uid,
-        live["metadata"]["deletionTimestamp"].isNull
-      else { return true }
-    }
-    for pod in outcome.adopts {
-      let body: Value = ["metadata": ["uid": .string(pod.meta.uid), "ownerReferences": [reference]]]
-      if submit(.patch(.pods, pod.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
-    }
-    for pod in outcome.releases {
-      let released: Value = ["$patch": "delete", "uid": .string(set.meta.uid)]
-      let body: Value = ["metadata": ["uid": .string(pod.meta.uid), "ownerReferences": [released]]]
-      if submit(.patch(.pods, pod.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
-    }
-    var isDone = true
-    for _ in 0..<outcome.creates {
-      let pod = PodTemplate.pod(
-        set.template, owner: reference, prefix: key.name, namespace: key.namespace, suffix: PodTemplate.suffix(using: &random))
-      expectations[key, default: Expectations()].creations.insert(pod.key)
-      expectations[key]?.since = now
-      guard submit(.create(.pods, namespace: key.namespace, body: pod.body)) != nil else { continue }
-      expectations[key]?.creations.remove(pod.key)
-      isDone = false
-    }
-    for pod in outcome.deletes {
-      expectations[key, default: Expectations()].deletions.insert(pod.meta.uid)
-      expectations[key]?.since = now
-      guard submit(.delete(.pods, pod.meta.key, DeleteOptions(preconditionUID: pod.meta.uid))) != nil else { continue }
-      expectations[key]?.deletions.remove(pod.meta.uid)
-      isDone = false
-    }
-    var known = set.status
-    known.terminating = outcome.status.terminating
-    if outcome.status != known {
-      let body = Patch(.merge, outcome.status.patch(uid: set.meta.uid))
-      if submit(.patch(.replicaSets, key, subresource: "status", body)) != nil { return false }
-    }
-    if let seconds = outcome.checkAgain { timers.append((now + seconds, key, true)) }
-    return isDone
-  }
-
-  private mutating func syncDeployment(_ key: ObjectKey) -> Bool {
-    guard let deployment = deployments[key], let selector = deployment.selector else { return true }
-    if unseen[key]?.wait(now: now, shown: { sets[$0]?.meta.revision }) != nil { return true }
-    unseen[key] = nil
-    let everything = sets.values.sorted { $0.meta.key < $1.meta.key }
-    var owned = everything.filter { $0.meta.controller?.uid == deployment.meta.uid }
-    let orphans = everything.filter { $0.meta.controller == nil && !$0.meta.isDeleting && selector.matches($0.meta.labels) }
-    if !deployment.meta.isDeleting, !orphans.isEmpty {
-      guard let live = value(.deployments, key), live["metadata"]["uid"].string == deployment.meta.uid,
-        live["metadata"]["deletionTimestamp"].isNull
-      else { return true }
-      let reference = controllerReference(apiVersion: "apps/v1", kind: "Deployment", deployment.meta)
-      for set in orphans {
-        let body: Value = ["metadata": ["uid": .string(set.meta.uid), "ownerReferences": [reference]]]
-        if submit(.patch(.replicaSets, set.meta.key, subresource: nil, Patch(.strategic, body))) != nil { return false }
-      }
-      owned += orphans
-    }
-    var unfinished: [String: Int] = [:]
-    for pod in pods.values where !pod.isFinished { if let owner = pod.meta.controller { unfinished[owner.uid, default: 0] += 1 } }
-    var round = DeploymentReconcile(deployment, sets: owned, unfinishedPods: unfinished, now: now)
-    for action in round.decide() {
-      switch action {
-      case .write(let operation):
-        if submit(operation) != nil { return false }
-        switch operation {
-        case .create: if let created = round.created { noteWrite(created.key, isCreation: true, key) }
-        case .patch(.replicaSets, let set, _, _): noteWrite(set, isCreation: false, key)
-        default: break
-        }
-      case .event: break
-      case .requeue(let seconds): timers.append((now + seconds, key, false))
-      }
-    }
-    return true
-  }
-
-  private mutating func noteWrite(_ set: ObjectKey, isCreation: Bool, _ deployment: ObjectKey) {
-    guard let revision = value(.replicaSets, set)?["metadata"]["resourceVersion"].string.flatMap({ Int64($0) }) else { return }
-    unseen[deployment, default: UnseenWrites()].note(set, revision, isCreation: isCreation, now: now)
-  }
-
-  private mutating func collect() {
-    var failed: [String] = []
-    for uid in graph.takeDirty(Int.max).sorted() {
-      var verdict = graph.judge(uid, absent: [])
-      if case .verify(let owners) = verdict {
-        let present = owners.filter { owner in
-          Self.resources.contains { all($0).contains { $0["metadata"]["uid"].string == owner.uid } }
-        }
-        if !present.isEmpty { continue }
-        verdict = graph.judge(uid, absent: Set(owners.map(\.uid)))
-      }
-      guard case .operations(let operations) = verdict else { continue }
-      for operation in operations.sorted(by: { "\($0)" < "\($1)" }) {
-        if let error = submit(operation, isCollector: true), error.reason != .notFound { failed.append(uid) }
-      }
-    }
-    for uid in failed { graph.lookAgain(uid) }
   }
 }
