@@ -221,6 +221,8 @@ package final class FifoReader: Sendable {
     var isEnding = false
     var rest = FifoReader.rest
     var isWaiting = false
+    /// From now on it is never suspended: a source that is let go while it is ends the process.
+    var isCancelled = false
   }
 
   private let file: Int32
@@ -267,6 +269,7 @@ package final class FifoReader: Sendable {
 
   package func cancel() {
     start()
+    state.withLock { $0.isCancelled = true }
     proceed()
     source.cancel()
   }
@@ -284,6 +287,7 @@ package final class FifoReader: Sendable {
     // In turns: whoever writes faster than this reads must not keep the reader from being ended.
     for _ in 0..<FifoReader.rest / buffer.count {
       let waits = state.withLock { state in
+        if state.isCancelled { return true }
         guard !pipe.hasRoom, !state.isEnding || state.rest <= 0 else { return false }
         if !state.isWaiting { source.suspend() }
         state.isWaiting = true
