@@ -99,6 +99,22 @@ import Wire
       resource: .services, body: service(["ports": [["port": 80]], "ipFamilies": ["IPv6"]]), reason: .invalid,
       field: "spec.ipFamilies[0]",
       message: "Service \"web\" is invalid: spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"),
+    Row(
+      resource: .services, body: service(["type": "ExternalName", "externalName": "a.b", "clusterIP": "10.96.1.1"]),
+      reason: .invalid, field: "spec.clusterIPs",
+      message: "Service \"web\" is invalid: spec.clusterIPs: Forbidden: may not be set for ExternalName services"),
+    Row(
+      resource: .nodes, body: ["metadata": ["name": "n"], "spec": ["podCIDR": "x"]], reason: .invalid, field: "spec.podCIDRs[0]",
+      message:
+        "Node \"n\" is invalid: spec.podCIDRs[0]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+    ),
+    Row(
+      resource: .configMaps,
+      body: [
+        "metadata": ["name": "c", "ownerReferences": [["apiVersion": "a/b/c", "kind": "Pod", "name": "p", "uid": "x"]]]
+      ], reason: .invalid, field: "metadata.ownerReferences.apiVersion",
+      message:
+        "ConfigMap \"c\" is invalid: metadata.ownerReferences.apiVersion: Invalid value: \"a/b/c\": version must not be empty"),
   ]
 
   @Test("bad input is refused in upstream's words, with the field", arguments: rows)

@@ -83,8 +83,12 @@ struct ServiceStrategy: KindStrategy {
     let hadAddresses = Self.addresses(old)
     let hadPorts = Self.nodePorts(old)
     if object["spec"]["type"].string == "ExternalName" {
-      // What a client set nevertheless is refused by name.
-      if object["spec"]["clusterIP"].string?.isEmpty != false { object["spec"].remove("clusterIP") }
+      // What a client set nevertheless is refused by the name of the list.
+      if let asked = object["spec"]["clusterIP"].string, !asked.isEmpty {
+        if object["spec"]["clusterIPs"].isNull { object["spec"]["clusterIPs"] = [.string(asked)] }
+      } else {
+        object["spec"].remove("clusterIP")
+      }
       if old == nil { for field in ["internalTrafficPolicy"] { object["spec"].remove(field) } }
     } else {
       try allocateAddress(&object, had: hadAddresses, owner: owner, name, &context)

@@ -50,6 +50,17 @@ private enum Immutability {
 }
 
 struct NodeStrategy: KindStrategy {
+  /// The one range is the first of the many, whichever of both was written.
+  func normalize(_ object: inout Value) {
+    let one = object["spec"]["podCIDR"]
+    let many = object["spec"]["podCIDRs"]
+    if one.string?.isEmpty == false, many.isNull {
+      object["spec"]["podCIDRs"] = [one]
+    } else if one.isNull, many[0].string?.isEmpty == false {
+      object["spec"]["podCIDR"] = many[0]
+    }
+  }
+
   /// The name is free again.
   func release(_ object: Value, _ context: inout WriteContext) {
     context.writes.append(.delete(NodeClaims.key(object["metadata"]["name"].string ?? ""), uid: nil))

@@ -34,8 +34,18 @@ extension CustomRules {
           message: "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(names)}")
       ]
     },
-    "ownerReference||apiVersion v1, kind Event may not own": refuse { value, _ in
-      value["apiVersion"].string == "v1" && value["kind"].string == "Event"
+    "ownerReference||apiVersion v1, kind Event may not own": { value, scope in
+      let text = value["apiVersion"].string ?? ""
+      let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+      // Go reads no version out of these.
+      if !text.isEmpty, parts.count > 2 || parts.last?.isEmpty == true {
+        return [
+          CustomFinding(
+            message: "version must not be empty", value: value["apiVersion"], kind: .invalid,
+            at: scope.place + [.field("apiVersion")])
+        ]
+      }
+      return bad(text == "v1" && value["kind"].string == "Event")
     },
     "podAnnotations|annotations[\"kubernetes.io/config.mirror\"]|only with spec.nodeName": refuse { value, scope in
       !value.isNull && scope.pod["spec"]["nodeName"].isZero
