@@ -31,7 +31,8 @@ extension Agent {
         containerd: runtime.containerd, cri: runtime.cri, containerID: running.id,
         options: .init(
           command: query.filter { $0.name == "command" }.map(\.value), hasInput: flag("stdin"), hasOutput: flag("stdout"),
-          hasError: flag("stderr"), isTerminal: flag("tty")), directory: "\(configuration.dataDirectory)/exec")
+          hasError: flag("stderr"), isTerminal: flag("tty")), directory: "\(configuration.dataDirectory)/exec",
+        turns: worker.execTurns)
       let pipe = FramePipe()
       Task { await session.run(pipe) }
       return pipe

@@ -152,6 +152,8 @@ package final class GRPCClient: Sendable {
       ]
       // grpc-go sends a PING around every response; the default of 200 in 30 s would end the connection.
       configuration.controlFrameRateLimit.maximumCount = 1_000_000
+      // Calls that are given up all at once: with the default of 32 the 33rd answer that was on its way would end the connection.
+      configuration.maximumRecentlyResetStreams = 4096
       var stream = NIOHTTP2Handler.StreamConfiguration()
       stream.streamResetFrameRateLimit.maximumCount = 1_000_000
       return channel.configureHTTP2Pipeline(
@@ -207,10 +209,13 @@ private final class StreamHandle: Sendable {
   }
 }
 
-/// NIOHTTP2 reports a connection error and leaves the socket open: somebody has to close it.
+/// NIOHTTP2 reports a connection error and leaves the socket open: somebody has to close it. A stream's own error stays with it.
 private final class CloseOnError: ChannelInboundHandler {
   typealias InboundIn = Any
-  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    if error is NIOHTTP2Errors.StreamError { return }
+    context.close(promise: nil)
+  }
 }
 
 /// How long a call may take, in what its protocol can say: eight digits.

@@ -42,6 +42,23 @@ extension OneCluster {
       }
     }
 
+    @Test("sixty at once all answer, and so does the next one")
+    func manyAtOnce() async throws {
+      try await Space.with("crowd") { space in
+        try await space.apply(Manifest.pod("busy", "exec sleep 1000"))
+        try await space.ready("busy")
+        let running = try (0..<60).map { i in
+          (i, try space.kubectlRunning("exec", "busy", "--", "sh", "-c", "echo answer \(i)", minor: [31, 33, 37][i % 3]))
+        }
+        defer { for (_, command) in running { command.signal(SIGKILL) } }
+        for (i, command) in running {
+          #expect(await command.waits { $0.contains("answer \(i)\n") }, "\(i): \(command.output)")
+          #expect(await command.outcome().status == 0)
+        }
+        #expect(try await space.exec("busy", "echo", "still here") == "still here\n")
+      }
+    }
+
     @Test("cp both ways keeps every byte")
     func copy() async throws {
       try await Space.with("copy") { space in

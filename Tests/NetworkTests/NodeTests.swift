@@ -258,6 +258,55 @@ struct APIForwarderTests {
     #expect(left == nil || left == 0)
     await forwarder.stop()
   }
+
+  /// A connection on which the server has answered; nil where it was closed instead.
+  private func held(port: Int, from address: String = "127.0.0.1") async throws -> (any Channel)? {
+    let loop = group.next()
+    let answered = loop.makePromise(of: Bool.self)
+    let channel = try await ClientBootstrap(group: loop).bind(to: SocketAddress(ipAddress: address, port: 0))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(FirstAnswer(answered)) }
+      }.connect(host: "127.0.0.1", port: port).get()
+    channel.writeAndFlush(ByteBuffer(bytes: [1]), promise: nil)
+    return try await answered.futureResult.get() ? channel : nil
+  }
+
+  @Test("one client has no more connections than it may, nor have all together; a place that is left is another's")
+  func limited() async throws {
+    let server = try await echoServer()
+    let forwarder = try await APIForwarder.start(
+      address: .v4(0x7F00_0001), servers: [.init(host: "127.0.0.1", port: try #require(server.localAddress?.port))],
+      connections: (perClient: 2, total: 3))
+    let port = try #require(forwarder.port)
+    let first = try #require(try await held(port: port))
+    let second = try #require(try await held(port: port))
+    #expect(try await held(port: port) == nil)
+    let other = try #require(try await held(port: port, from: "127.0.0.2"))
+    #expect(try await held(port: port, from: "127.0.0.2") == nil)
+    try await first.close().get()
+    // The forwarder sees that when it comes to it.
+    var third: (any Channel)?
+    while third == nil { third = try await held(port: port) }
+    for channel in [second, other, third] { try await channel?.close().get() }
+    await forwarder.stop()
+    try await server.close().get()
+  }
+}
+
+/// Tells whether anything came before the end.
+private final class FirstAnswer: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  private var promise: EventLoopPromise<Bool>?
+  init(_ promise: EventLoopPromise<Bool>) { self.promise = promise }
+
+  private func tell(_ came: Bool) {
+    promise?.succeed(came)
+    promise = nil
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) { tell(true) }
+  func channelInactive(context: ChannelHandlerContext) { tell(false) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
 /// A port of the loopback interface that is taken and refuses connections.

@@ -18,6 +18,7 @@ actor PodWorker {
   private let finished: @Sendable (PodWorker) async -> Void
   nonisolated let key: ObjectKey
   nonisolated let uid: String
+  nonisolated let execTurns = Turns()
 
   /// nil: not made yet, or not since this agent took the pod over.
   var volumePaths: [String: String]?

@@ -28,11 +28,17 @@ struct ExecSession: Sendable {
   let options: Options
   /// Where the named pipes are made: private to root.
   let directory: String
+  /// Of the pod, whose containers share one shim. Those of containerd 1.6 start one process at a time and meanwhile take note of at
+  /// most 32 that end: 50 starts at once, and each further one costs it a second.
+  let turns: Turns
 
   private static let tasks = "/containerd.services.tasks.v1.Tasks"
 
   /// Runs the command to its end; the pipe gets its output and, last, its status.
   func run(_ pipe: FramePipe) async {
+    // Before anything is made: whoever waits costs no more than its connection.
+    guard let turn = await turns.take(until: pipe) else { return }
+    defer { turn.end() }
     let id = String(UInt64.random(in: 1 << 60 ... .max), radix: 16) + String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
     let folder = "\(directory)/\(id)"
     defer { Files.remove(folder) }
@@ -73,6 +79,7 @@ struct ExecSession: Sendable {
         _ = try? await containerd.call("\(Self.tasks)/DeleteProcess", start)
         throw error
       }
+      turn.end()
       for reader in readers { reader.start() }
       feeding = true
       let feeder = Task { await feed(pipe, id, input) }

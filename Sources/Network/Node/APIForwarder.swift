@@ -10,8 +10,6 @@ import Wire
 /// Servers are tried in turn, the one that answered last first. A connection that no server takes is closed, and so are those of one client,
 /// or of all, beyond a number: each costs the node's process two descriptors.
 package final class APIForwarder: Sendable {
-  private static let connections = (perClient: 256, total: 4096)
-
   package struct Server: Sendable, Hashable {
     package var host: String
     package var port: Int
@@ -30,13 +28,16 @@ package final class APIForwarder: Sendable {
     self.group = group
   }
 
-  /// - Parameter port: 0 for any that is free.
+  /// - Parameters:
+  ///   - port: 0 for any that is free.
+  ///   - connections: how many of one client's address, and of all.
   /// - Throws: where the address cannot be bound.
   package static func start(
-    address: IPAddress, port: Int = 0, servers: [Server], group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    address: IPAddress, port: Int = 0, servers: [Server], connections: (perClient: Int, total: Int) = (256, 4096),
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
     log: Logger = Logger(label: "gantry.api-forwarder")
   ) async throws -> APIForwarder {
-    let preference = ServerPreference(servers)
+    let preference = ServerPreference(servers, log: log)
     let budget = ClientBudget(perClient: connections.perClient, total: connections.total)
     let listener = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
@@ -51,7 +52,7 @@ package final class APIForwarder: Sendable {
             let address = client.remoteAddress
             guard budget.take(address) else { return client.close(promise: nil) }
             client.closeFuture.whenComplete { _ in budget.give(address) }
-            connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference, log)
+            connect(client: client, pipe: NIOLoopBound(pipe, eventLoop: client.eventLoop), preference.order(), preference)
           }
           try client.pipeline.syncOperations.addHandler(pipe)
         }
@@ -65,11 +66,11 @@ package final class APIForwarder: Sendable {
   package func stop() async { try? await listener.close().get() }
 
   private static func connect(
-    client: any Channel, pipe: NIOLoopBound<Pipe>, _ servers: ArraySlice<Server>, _ preference: ServerPreference, _ log: Logger,
+    client: any Channel, pipe: NIOLoopBound<Pipe>, _ servers: ArraySlice<Server>, _ preference: ServerPreference,
     failures: [String] = []
   ) {
     guard let server = servers.first else {
-      log.warning("no API server takes connections", metadata: ["tried": "\(failures)"])
+      preference.complain(failures)
       client.close(promise: nil)
       return
     }
@@ -85,7 +86,7 @@ package final class APIForwarder: Sendable {
         switch result {
         case .failure(let error):
           let failure = "\(server.host):\(server.port): \(error)"
-          connect(client: client, pipe: pipe, servers.dropFirst(), preference, log, failures: failures + [failure])
+          connect(client: client, pipe: pipe, servers.dropFirst(), preference, failures: failures + [failure])
         case .success(let channel):
           preference.prefer(server)
           let other = Pipe()
@@ -105,8 +106,29 @@ package final class APIForwarder: Sendable {
 /// Which server to try first.
 private final class ServerPreference: Sendable {
   private let servers: Mutex<[APIForwarder.Server]>
+  private let log: Logger
+  /// When the next line may be written, and how many have not been since the last.
+  private let complaints = Mutex<(next: NIODeadline, unsaid: Int)>((.uptimeNanoseconds(0), 0))
 
-  init(_ servers: [APIForwarder.Server]) { self.servers = Mutex(servers) }
+  init(_ servers: [APIForwarder.Server], log: Logger) {
+    self.servers = Mutex(servers)
+    self.log = log
+  }
+
+  /// No server took a connection. Every client of the cluster tries again and again: one line in 10 s says it.
+  func complain(_ failures: [String]) {
+    let unsaid = complaints.withLock { complaints -> Int? in
+      let now = NIODeadline.now()
+      guard now >= complaints.next else {
+        complaints.unsaid += 1
+        return nil
+      }
+      defer { complaints = (now + .seconds(10), 0) }
+      return complaints.unsaid
+    }
+    guard let unsaid else { return }
+    log.warning("no API server takes connections", metadata: ["tried": "\(failures)", "unsaid": "\(unsaid)"])
+  }
 
   func order() -> ArraySlice<APIForwarder.Server> { servers.withLock { $0[...] } }
 
