@@ -24,6 +24,8 @@ package struct HTTPLimits: Sendable {
   package var longLivedExchanges = 200_000
   /// No more than half of the descriptors that this process may have: the rest is for its files, its runtime and its own connections.
   package var connections = min(60_000, HTTPLimits.descriptors / 2)
+  /// From one address: nobody keeps everybody else out.
+  package var connectionsPerAddress = min(30_000, HTTPLimits.descriptors / 4)
   /// Streams of one HTTP/2 connection. Informers keep hundreds of watches on one.
   package var streamsPerConnection = 4_000
   /// RST_STREAM and control frames of one connection in 30 s. NIO's 200 would end the connection of a client that cancels 200 watches

@@ -41,6 +41,7 @@ final class ServerState: Sendable {
   private let draining = Atomic<Bool>(false)
   /// Connections, to tell them that the server ends; and their exchanges, by loop. Touched once a connection or long-lived exchange.
   private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+  private let addresses = Mutex<[String: Int]>([:])
   private let tracked = Mutex<[ObjectIdentifier: WeakExchange]>([:])
 
   private struct WeakExchange { weak var exchange: Exchange? }
@@ -95,6 +96,22 @@ final class ServerState: Sendable {
     channel.closeFuture.whenComplete { [self] _ in
       connectionCount.subtract(1, ordering: .relaxed)
       channels.withLock { _ = $0.removeValue(forKey: id) }
+    }
+    return true
+  }
+
+  /// Counts a connection from an address until it closes.
+  /// - Returns: false where that address has as many as it may.
+  func add(_ channel: any Channel, from address: String) -> Bool {
+    let limit = limits.connectionsPerAddress
+    let isIn = addresses.withLock { addresses in
+      guard addresses[address, default: 0] < limit else { return false }
+      addresses[address, default: 0] += 1
+      return true
+    }
+    guard isIn else { return false }
+    channel.closeFuture.whenComplete { [self] _ in
+      addresses.withLock { addresses in addresses[address] = addresses[address].flatMap { $0 > 1 ? $0 - 1 : nil } }
     }
     return true
   }
@@ -211,6 +228,7 @@ package final class HTTPServer: Sendable {
   ) throws {
     guard state.add(channel) else { return channel.close(promise: nil) }
     let pipeline = channel.pipeline.syncOperations
+    try pipeline.addHandler(AddressLimit(state: state))
     guard let tls else {
       let connection = Connection(remoteAddress: channel.remoteAddress?.description ?? "", isTLS: false, peerCertificate: nil)
       if assumesHTTP2 {
@@ -285,6 +303,21 @@ package final class HTTPServer: Sendable {
     }
     try channel.pipeline.syncOperations.addHandler(management)
     try channel.pipeline.syncOperations.addHandler(CloseOnError())
+  }
+}
+
+/// Closes a connection of an address that has too many; the address is known once the connection is active.
+private final class AddressLimit: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = Any
+  private let state: ServerState
+  init(state: ServerState) { self.state = state }
+
+  func channelActive(context: ChannelHandlerContext) {
+    guard state.add(context.channel, from: context.channel.remoteAddress?.ipAddress ?? "") else {
+      return context.close(promise: nil)
+    }
+    context.fireChannelActive()
+    context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
   }
 }
 

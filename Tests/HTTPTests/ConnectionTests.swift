@@ -114,6 +114,26 @@ import Testing
     }
   }
 
+  @Test("one address has no more connections than it may; a place that is left is another's", arguments: [false, true])
+  func perAddress(tls: Bool) async throws {
+    var limits = HTTPLimits()
+    limits.connectionsPerAddress = 2
+    try await Server.with(tls: tls, limits: limits) { server in
+      let clients = (0..<3).map { _ in server.client() }
+      defer { for client in clients { client.close() } }
+      for client in clients[..<2] {
+        let status = try await client.request("GET", "/peer").status
+        #expect(status == 200)
+      }
+      await #expect(throws: (any Error).self) { try await clients[2].request("GET", "/peer") }
+      clients[0].close()
+      // The server sees that when it comes to it.
+      while (try? await clients[2].request("GET", "/peer").status) != 200 {}
+      let kept = try await clients[1].request("GET", "/peer").status
+      #expect(kept == 200)
+    }
+  }
+
   @Test("a port in use is told with the way out")
   func portInUse() async throws {
     try await Server.with { server in

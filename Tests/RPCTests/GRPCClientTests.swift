@@ -13,7 +13,7 @@ import Testing
     var came = server.came.makeAsyncIterator()
     await came.next()
     for call in calls { call.cancel() }
-    for call in calls { #expect(throws: GRPCError.self) { try await call.result.get() } }
+    for call in calls { await #expect(throws: GRPCError.self) { try await call.value } }
     #expect(try await client.unary("/a.B/C", []) == [7])
     client.close()
     try await server.close()
