@@ -20,7 +20,7 @@ import Wire
       "metadata:\n  labels:\n" + (0..<90_000).map { "    x\($0): a\n" }.joined(),
       "spec: {" + (0..<90_000).map { "x\($0 % 45_000): 1" }.joined(separator: ", ") + "}",
       "a: &a {" + (0..<20_000).map { "x\($0): b" }.joined(separator: ", ") + "}\nmetadata: {<<: *a, labels: {<<: *a}}",
-      "\(String(repeating: "k", count: 100_000)):\n" + (0..<90_000).map { "  x\($0): a\n" }.joined(),
+      "? \(String(repeating: "k", count: 100_000))\n:\n" + (0..<90_000).map { "  x\($0): a\n" }.joined(),
     ]
     for (body, encoding) in bodies.map({ ($0, BodyEncoding.json) }) + yaml.map({ ($0, .yaml) }) {
       let bytes = Array(body.utf8)

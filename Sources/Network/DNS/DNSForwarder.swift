@@ -5,24 +5,28 @@ import Synchronization
 /// Asks the host's resolvers on behalf of the cluster's clients.
 ///
 /// UDP queries share one socket (one a family) and get a random id of their own, so that an answer cannot be guessed from the client's; TCP
-/// queries get a connection each. An upstream that does not answer in ``timeout``, or that cannot be reached at all, is followed by
+/// queries get a connection each. An upstream that does not answer in time, or that cannot be reached at all, is followed by
 /// the next; the one that answered last is asked first.
 final class DNSForwarder: Sendable {
   struct NoAnswer: Error {}
 
-  static let timeout = TimeAmount.seconds(2)
   /// Queries under way at once, of one client and in all; more are answered with SERVFAIL. Over TCP each costs a descriptor.
   static let queries = (perClient: 1024, total: 4096)
   static let queriesOverTCP = (perClient: 16, total: 128)
 
   private let upstreams: [SocketAddress]
-  private let datagrams = UpstreamDatagrams()
+  private let timeout: TimeAmount
+  private let datagrams: UpstreamDatagrams
   private let budget = ClientBudget(perClient: queries.perClient, total: queries.total)
   private let budgetOverTCP = ClientBudget(perClient: queriesOverTCP.perClient, total: queriesOverTCP.total)
   /// Which upstream answered last.
   private let preferred = Atomic<Int>(0)
 
-  init(upstreams: [SocketAddress]) { self.upstreams = upstreams }
+  init(upstreams: [SocketAddress], timeout: TimeAmount) {
+    self.upstreams = upstreams
+    self.timeout = timeout
+    datagrams = UpstreamDatagrams(timeout: timeout)
+  }
 
   func stop() { datagrams.stop() }
 
@@ -55,17 +59,17 @@ final class DNSForwarder: Sendable {
   private func askTCP(_ query: [UInt8], _ upstream: SocketAddress, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
     let promise = loop.makePromise(of: [UInt8].self)
     ClientBootstrap(group: loop)
-      .connectTimeout(Self.timeout)
+      .connectTimeout(timeout)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(DNSFrameDecoder()), OneAnswer(promise)])
         }
       }
       .connect(to: upstream)
-      .whenComplete { result in
+      .whenComplete { [timeout] result in
         switch result {
         case .success(let channel):
-          let timeout = channel.eventLoop.scheduleTask(in: Self.timeout) { channel.close(promise: nil) }
+          let timeout = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
           channel.closeFuture.whenComplete { _ in timeout.cancel() }
           channel.writeAndFlush(DNSFrameDecoder.frame(query), promise: nil)
         case .failure(let error): promise.fail(error)
@@ -105,6 +109,9 @@ private final class UpstreamDatagrams: Sendable {
     var isStopped = false
   }
   private let state = Mutex(State())
+  private let timeout: TimeAmount
+
+  init(timeout: TimeAmount) { self.timeout = timeout }
 
   /// At most ``DNSForwarder/queries`` are pending: a free id is found.
   func ask(_ query: [UInt8], _ upstream: SocketAddress, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
@@ -113,7 +120,7 @@ private final class UpstreamDatagrams: Sendable {
       guard !state.isStopped, let socket = socket(for: upstream, &state) else { return nil }
       var id = UInt16.random(in: .min ... .max)
       while state.pending[id] != nil { id &+= 1 }
-      let timeout = loop.scheduleTask(in: DNSForwarder.timeout) { [id] in self.end(id, .failure(DNSForwarder.NoAnswer())) }
+      let timeout = loop.scheduleTask(in: timeout) { [id] in self.end(id, .failure(DNSForwarder.NoAnswer())) }
       state.pending[id] = Pending(upstream: upstream, query: query, promise: promise, timeout: timeout)
       return (socket, id)
     }

@@ -8,8 +8,13 @@ import NIOPosix
 /// Out: answers, at once where the query was received (a queue for UDP, event loops for TCP).
 /// Never: recurses itself, keeps a cache, waits without a limit, or lets one client have all there is.
 package final class DNSServer: Sendable {
-  /// How long a TCP connection may say and be told nothing.
-  static let tcpIdle = TimeAmount.seconds(30)
+  /// How long a TCP connection may say and be told nothing, and how long an upstream may think.
+  package struct Limits: Sendable {
+    package var tcpIdle = TimeAmount.seconds(30)
+    package var upstream = TimeAmount.seconds(2)
+    package init() {}
+  }
+
   /// TCP connections: more are closed at once.
   static let connectionsPerClient = 32
   static let connections = 256
@@ -29,9 +34,10 @@ package final class DNSServer: Sendable {
   ///   - upstreams: resolvers for names outside of the cluster, in the order in which they are asked; see ``resolvers(inResolvConf:excluding:)``.
   /// - Throws: the bind's error where the address is not on this machine.
   package static func start(
-    address: String, zone: DNSZoneStore, upstreams: [SocketAddress], group: any EventLoopGroup, logger: Logger
+    address: String, zone: DNSZoneStore, upstreams: [SocketAddress], limits: Limits = Limits(), group: any EventLoopGroup,
+    logger: Logger
   ) async throws -> DNSServer {
-    let forwarder = DNSForwarder(upstreams: upstreams)
+    let forwarder = DNSForwarder(upstreams: upstreams, timeout: limits.upstream)
     let budget = ClientBudget(perClient: connectionsPerClient, total: connections)
     let udp = try DatagramSocket(bind: SocketAddress(ipAddress: address, port: 0)) { socket, bytes, client in
       switch DNSAction(bytes, zone: zone, limit: \.udpSize) {
@@ -48,7 +54,7 @@ package final class DNSServer: Sendable {
         .childChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandlers([
-              IdleStateHandler(allTimeout: tcpIdle), ByteToMessageHandler(DNSFrameDecoder()),
+              IdleStateHandler(allTimeout: limits.tcpIdle), ByteToMessageHandler(DNSFrameDecoder()),
               StreamHandler(zone: zone, forwarder: forwarder, budget: budget),
             ])
           }

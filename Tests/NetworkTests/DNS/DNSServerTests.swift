@@ -41,17 +41,22 @@ import Network
     }
   }
 
-  /// - Parameter ports: of the upstreams, where they are not at 53.
+  /// - Parameters:
+  ///   - ports: of the upstreams, where they are not at 53.
+  ///   - patient: nobody is given up within an hour.
   static func withServer(
-    upstreams: [String] = [], ports: [Int] = [], zone: DNSZone = DNSZoneTests.zone(), _ body: (DNSServer) async throws -> Void
+    upstreams: [String] = [], ports: [Int] = [], zone: DNSZone = DNSZoneTests.zone(), patient: Bool = false,
+    _ body: (DNSServer) async throws -> Void
   ) async throws {
     let store = DNSZoneStore(domain: "cluster.local")
     store.update { $0 = zone }
     let targets = try upstreams.enumerated().map {
       try SocketAddress(ipAddress: $0.element, port: ports.isEmpty ? 53 : ports[$0.offset])
     }
+    var limits = DNSServer.Limits()
+    if patient { (limits.tcpIdle, limits.upstream) = (.hours(1), .hours(1)) }
     let server = try await DNSServer.start(
-      address: "127.0.0.1", zone: store, upstreams: targets, group: NIOSingletons.posixEventLoopGroup,
+      address: "127.0.0.1", zone: store, upstreams: targets, limits: limits, group: NIOSingletons.posixEventLoopGroup,
       logger: Logger(label: "test"))
     do { try await body(server) } catch {
       await server.stop()
@@ -121,7 +126,7 @@ import Network
 
   @Test("TCP: a few connections of a client are served, one more is closed; one that ends makes room")
   func connections() async throws {
-    try await Self.withServer { server in
+    try await Self.withServer(patient: true) { server in
       let port = try #require(server.tcpPort)
       let query = Self.query("web.default.svc.cluster.local", type: .a)
       var clients: [TCPClient] = []
