@@ -97,7 +97,7 @@ struct ServiceProxyTests {
       for from in [node.pod(0), node.inNode, node.outside] {
         for address in [serviceAddress, "10.96.77.7"] {
           // Status 1 is bash's "connection refused"; `timeout` would say 124.
-          let status = try await from.run("sh", "-c", "timeout 5 bash -c 'exec 3<>/dev/tcp/\(address)/80' 2>/dev/null; echo $?")
+          let status = try await from.run("sh", "-c", "timeout 50 bash -c 'exec 3<>/dev/tcp/\(address)/80' 2>/dev/null; echo $?")
           #expect(status.trimmed == "1")
         }
       }
@@ -113,15 +113,15 @@ struct ServiceProxyTests {
       let pipe = "/tmp/\(node.name)"
       try await node.host.run("mkfifo", "\(pipe)-ready", "\(pipe)-go")
       let script = """
-        exec 3<>/dev/tcp/\(serviceAddress)/80; read -t 5 greeting <&3; echo up > \(pipe)-ready; read go < \(pipe)-go
-        echo still here >&3; read -t 5 line <&3; echo ${greeting%% *} $line
+        exec 3<>/dev/tcp/\(serviceAddress)/80; read -t 50 greeting <&3; echo up > \(pipe)-ready; read go < \(pipe)-go
+        echo still here >&3; read -t 50 line <&3; echo ${greeting%% *} $line
         """
-      async let client = node.outside.run("timeout", "20", "bash", "-c", script)
-      try await node.host.run("timeout", "10", "cat", "\(pipe)-ready")
+      async let client = node.outside.run("timeout", "55", "bash", "-c", script)
+      try await node.host.run("timeout", "55", "cat", "\(pipe)-ready")
       await proxy.setSlice(key("s-1"), try slice([TestNode.pods[1]]))
       await proxy.flush()
       for _ in 0..<8 { #expect(await node.ask(node.outside, serviceAddress, 80).hasPrefix("pod1")) }
-      try await node.host.run("timeout", "10", "sh", "-c", "echo go > \(pipe)-go")
+      try await node.host.run("timeout", "55", "sh", "-c", "echo go > \(pipe)-go")
       #expect(try await client.trimmed == "pod0 still here")
       try await node.host.run("rm", "-f", "\(pipe)-ready", "\(pipe)-go")
     }

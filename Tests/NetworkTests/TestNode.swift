@@ -82,8 +82,8 @@ struct TestNode: Sendable {
 
   /// What a server says to whoever connects; "" where it does not take the connection.
   func ask(_ from: Command, _ address: String, _ port: Int) async -> String {
-    let script = "exec 3<>/dev/tcp/\(address)/\(port) && read -t 5 line <&3 && echo $line"
-    return ((try? await from.run("timeout", "6", "bash", "-c", script)) ?? "").trimmed
+    let script = "exec 3<>/dev/tcp/\(address)/\(port) && read -t 50 line <&3 && echo $line"
+    return ((try? await from.run("timeout", "55", "bash", "-c", script)) ?? "").trimmed
   }
 }
 
