@@ -48,8 +48,6 @@ package actor Agent: NodeEndpoint {
         "a kubelet runs here already (process \(kubelet)): stop it, or give Gantry another --data-dir, which relocates its pods and logs"
       )
     }
-    // Containers read what is made here: modes are as they are asked for, whoever started the process.
-    umask(0o022)
     try Files.makeDirectory(configuration.dataDirectory, mode: 0o711)
     try Files.makeDirectory(configuration.podDirectory, mode: 0o750)
     try Files.makeDirectory(configuration.podLogDirectory, mode: 0o755)
