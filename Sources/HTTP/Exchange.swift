@@ -299,7 +299,7 @@ package final class Exchange: @unchecked Sendable {
       guard transport.isWritable else { return awaitReader() }
       // The others of this loop get their turn between two pieces.
       isPumpScheduled = true
-      eventLoop.execute {
+      LoopTurns.of(eventLoop).add {
         self.isPumpScheduled = false
         self.pump()
       }

@@ -24,19 +24,24 @@ struct Credentials: Sendable {
   /// Issues everything anew.
   func renew() throws -> ServerTLS {
     let admin = try identity.client.client("kubernetes-admin", groups: ["system:masters"], lifetime: lifetime)
-    try directory.write(Kubeconfig.text(server: url, caPEM: identity.server.certificatePEM, client: admin), to: "admin.kubeconfig")
-    try directory.write(identity.server.certificatePEM, to: "ca.crt", mode: 0o644)
+    try put(Kubeconfig.text(server: url, caPEM: identity.server.certificatePEM, client: admin), "admin.kubeconfig")
+    try put(identity.server.certificatePEM, "ca.crt", mode: 0o644)
     if let nodeName {
       let node = try identity.client.client(
         "system:node:\(nodeName)", groups: ["system:nodes"], keyPEM: directory.read("\(directory.path)/node.key"),
         lifetime: lifetime)
-      try directory.write(node.certificatePEM, to: "node.crt")
-      try directory.write(node.keyPEM, to: "node.key")
+      try put(node.certificatePEM, "node.crt")
+      try put(node.keyPEM, "node.key")
     }
     let serving = try identity.server.server("gantry", names: names, lifetime: lifetime)
     return ServerTLS(
       certificateChain: Array((serving.certificatePEM + identity.server.certificatePEM).utf8),
       privateKey: Array(serving.keyPEM.utf8), clientCAs: Array(identity.client.certificatePEM.utf8))
+  }
+
+  private func put(_ text: String, _ name: String, mode: mode_t = 0o600) throws {
+    if try directory.write(text, to: name, mode: mode, mayKeep: true) { return }
+    Logger(label: "gantry").warning("the disk is full: the file of an earlier start stays", metadata: ["file": "\(name)"])
   }
 
   /// Ties the node's name to the node's key, which stays the same through renewals and restarts.

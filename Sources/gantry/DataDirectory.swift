@@ -24,7 +24,9 @@ struct DataDirectory {
   }
 
   /// Writes a file whole or not at all, also where the power goes.
-  func write(_ text: String, to name: String, mode: mode_t = 0o600) throws {
+  /// - Parameter mayKeep: where the disk is full, the file that is there stays, and the answer is false.
+  @discardableResult
+  func write(_ text: String, to name: String, mode: mode_t = 0o600, mayKeep: Bool = false) throws -> Bool {
     let target = "\(path)/\(name)"
     let part = "\(target).part"
     let file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
@@ -37,7 +39,15 @@ struct DataDirectory {
     guard file >= 0, directory >= 0,
       bytes.withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == bytes.count, fsync(file) == 0,
       rename(part, target) == 0, fsync(directory) == 0
-    else { throw StartFailure("cannot write \(target): \(String(cString: strerror(errno)))") }
+    else {
+      let reason = errno
+      unlink(part)
+      // What stands there was good yesterday; a full disk must not keep a server down through which it can be freed.
+      if reason == ENOSPC, mayKeep, access(target, F_OK) == 0 { return false }
+      let advice = reason == ENOSPC ? "; free space on that disk and start again: nothing is lost" : ""
+      throw StartFailure("cannot write \(target): \(String(cString: strerror(reason)))\(advice)")
+    }
+    return true
   }
 
   static let clusterFile = "cluster-id"

@@ -50,6 +50,24 @@ import Testing
     }
   }
 
+  @Test("answers that are hard to make keep no other connection waiting, however fast they are taken", arguments: versions)
+  func laborious(tls: Bool, version: HTTPClient.Version) async throws {
+    try await Server.with(tls: tls) { server in
+      // More than there are event loops, and new connections beside them.
+      let busy = (0..<4).map { _ in server.client(version) }
+      defer { for client in busy { client.close() } }
+      var answers: [HTTPClient.Response] = []
+      for client in busy { answers.append(try await client.request("GET", "/laborious")) }
+      for _ in 0..<4 {
+        let other = server.client(version)
+        #expect(try await other.request("GET", "/alive").status == 200)
+        other.close()
+      }
+      server.handler.isEnough.set()
+      for answer in answers { #expect(!(try await answer.bytes().isEmpty)) }
+    }
+  }
+
   @Test("a stream without a byte is seen to have begun; leaving it ends it alone")
   func quiet() async throws {
     try await Server.with(tls: true) { server in

@@ -7,6 +7,8 @@ import Testing
 /// Routes that show what the server does; nothing of any API.
 final class TestHandler: HTTPHandler {
   let cancelled = Atomic<Int>(0)
+  /// Set: what `/laborious` makes ends.
+  let isEnough = Flag()
   let held = Mutex<[Exchange]>([])
   /// Paths of exchanges that have ended, of those that tell it.
   let ended: AsyncStream<String>
@@ -34,6 +36,9 @@ final class TestHandler: HTTPHandler {
       return RequestPolicy { [end] exchange in
         exchange.onClose { end.yield("/big") }
         exchange.respond(HTTPResponse(200, body: .producer(Filler(total))))
+      }
+    case "/laborious":
+      return RequestPolicy { [isEnough] exchange in exchange.respond(HTTPResponse(200, body: .producer(Laborious(until: isEnough))))
       }
     case "/alive":
       var policy = RequestPolicy { $0.respond(.text(200, "ok")) }
@@ -109,6 +114,25 @@ private final class Filler: BodyProducer, @unchecked Sendable {
     buffer.writeRepeatingByte(7, count: count)
     left -= count
     return left > 0 ? .more : .end
+  }
+  func cancel() {}
+}
+
+final class Flag: Sendable {
+  private let value = Atomic<Bool>(false)
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set() { value.store(true, ordering: .relaxed) }
+}
+
+/// A byte for each millisecond of work: the client always takes it at once.
+private final class Laborious: BodyProducer {
+  private let end: Flag
+  init(until end: Flag) { self.end = end }
+  func produce(into buffer: inout ByteBuffer, limit: Int) -> BodyProgress {
+    let start = NIODeadline.now()
+    while NIODeadline.now() - start < .milliseconds(1) {}
+    buffer.writeInteger(UInt8(7))
+    return end.isSet ? .end : .more
   }
   func cancel() {}
 }

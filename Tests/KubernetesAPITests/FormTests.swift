@@ -138,6 +138,29 @@ import Wire
     }
   }
 
+  @Test(
+    "a Scale that is none is refused, whatever brings it, and changes nothing",
+    arguments: [
+      #"{"spec":{"replicas":"3"}}"#, #"{"spec":{"replicas":2.5}}"#, #"{"spec":{"replicas":true}}"#, #"{"spec":5}"#, "[]", "7",
+    ])
+  func noScale(_ body: String) async throws {
+    try await TestServer.with { test in
+      let deployments = "/apis/apps/v1/namespaces/default/deployments"
+      _ = try await test.call("POST", deployments, TestServer.deployment("web", replicas: 3))
+      for type in ["merge-patch+json", "strategic-merge-patch+json", "json"] {
+        let answer = try await test.client.request(
+          type == "json" ? "PUT" : "PATCH", "\(deployments)/web/scale", headers: [("content-type", "application/\(type)")],
+          body: Array(body.utf8))
+        #expect([400, 422].contains(answer.status), "\(type)")
+      }
+      let strict = try await test.client.request(
+        "PATCH", "\(deployments)/web/scale?fieldValidation=Strict", headers: [("content-type", "application/merge-patch+json")],
+        body: Array(#"{"spec":{"replica":4}}"#.utf8))
+      #expect(strict.status == 422)
+      #expect(try await test.call("GET", "\(deployments)/web").json["spec"]["replicas"] == 3)
+    }
+  }
+
   @Test("a long list comes in gzip to those who take it; a watch never does")
   func gzip() async throws {
     try await TestServer.with { test in

@@ -4,6 +4,11 @@ import Schema
 import Wire
 
 extension ControlPlane {
+  /// The answer to every server-side apply.
+  package static let applyIsMissing = APIError(
+    .unsupportedMediaType,
+    "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side; helm --server-side=false)")
+
   /// The object that a patch makes of the current one: merged, then decoded like a body.
   func patched(_ current: Value, _ patch: Patch, _ context: inout WriteContext) throws(APIError) -> Value {
     let kind = context.kind
@@ -26,19 +31,25 @@ extension ControlPlane {
       guard let other = merged[field].string, other != own else { continue }
       throw Self.undecodable(patch, "the patch changes \(field) from \(own) to \(other)")
     }
-    var strictFault: String?
-    do throws(DecodeError) {
-      let findings = try schema.prune(&merged, type: kind.type)
-      switch context.request.options.fieldValidation {
-      case "Strict" where !findings.isEmpty:
-        strictFault = "strict decoding error: \(findings.joined(separator: ", "))"
-      case "Warn": context.warnings += findings
-      default: break
-      }
-    } catch { throw Self.undecodable(patch, error.message) }
-    if let strictFault { throw Self.undecodable(patch, strictFault) }
+    context.warnings += try check(&merged, madeBy: patch, type: kind.type, validation: context.request.options.fieldValidation)
     Conversion.write(&merged, from: kind, table: schema)
     return merged
+  }
+
+  /// Sees that what a patch made is of the type, as a body would have to be; what the type does not know is taken out.
+  /// - Parameter validation: `Strict`, `Warn` or `Ignore`.
+  /// - Returns: what the client is warned of.
+  package func check(
+    _ merged: inout Value, madeBy patch: Patch, type: TypeID, validation: String
+  ) throws(APIError) -> [String] {
+    let findings: [String]
+    do throws(DecodeError) { findings = try schema.prune(&merged, type: type) } catch {
+      throw Self.undecodable(patch, error.message)
+    }
+    if validation == "Strict", !findings.isEmpty {
+      throw Self.undecodable(patch, "strict decoding error: \(findings.joined(separator: ", "))")
+    }
+    return validation == "Warn" ? findings : []
   }
 
   /// What a patch made is no object of the kind. The patch itself is shown, never the object: who may patch need not be allowed to read.

@@ -152,6 +152,17 @@ extension ControlPlane {
     guard body["metadata"]["name"].string ?? "" == key.name else {
       throw .badRequest("name in URL does not match name in Eviction object")
     }
+    let dryRun = body["deleteOptions"]["dryRun"].array ?? []
+    guard dryRun.allSatisfy({ $0 == "All" }) else {
+      throw .invalidOptions(
+        "DeleteOptions",
+        [
+          .init(
+            reason: "FieldValueNotSupported", message: "Unsupported value: \(Value.array(dryRun).json): supported values: \"All\"",
+            field: "dryRun")
+        ])
+    }
+    let isDryRun = options.dryRun || !dryRun.isEmpty
     let pod = try get(kind, key)
     let (labels, phase, isMarked, isReady) = pod.withView { view in
       var isReady = false
@@ -163,11 +174,10 @@ extension ControlPlane {
     }
     // What no longer runs, or goes already, disrupts nothing.
     if !isMarked, !["Succeeded", "Failed", "Pending"].contains(phase) {
-      let isDryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
       try await takeDisruption(key, labels, isReady: isReady, identity: identity, dryRun: isDryRun)
     }
     var deletion = DeleteOptions(gracePeriodSeconds: try Self.gracePeriod(body["deleteOptions"]["gracePeriodSeconds"].int))
-    deletion.dryRun = options.dryRun || body["deleteOptions"]["dryRun"].array?.isEmpty == false
+    deletion.dryRun = isDryRun
     deletion.preconditionUID = body["deleteOptions"]["preconditions"]["uid"].string
     _ = try await delete(kind, key, deletion, identity: identity)
     return Self.success

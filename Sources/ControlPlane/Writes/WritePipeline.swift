@@ -127,10 +127,7 @@ extension ControlPlane {
 
   private func check(_ request: WriteRequest) throws(APIError) {
     if case .patch(let patch) = request.verb, patch.kind == .apply {
-      throw APIError(
-        .unsupportedMediaType,
-        "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side; helm --server-side=false)"
-      )
+      throw Self.applyIsMissing
     }
     if request.kind.typeName == "core/v1.Pod", let subresource = request.subresource,
       ["ephemeralcontainers", "resize"].contains(subresource)

@@ -22,31 +22,41 @@ extension KubernetesAPI {
         let bytes = RequestBody.bytes(exchange)
         answer(exchange) { () throws(APIError) in
           let decoded = try RequestBody.value(
-            bytes, encoding, type: "autoscaling/v1.Scale", apiVersion: "autoscaling/v1", kind: "Scale", self.schema)
+            bytes, encoding, type: Self.scaleType, apiVersion: "autoscaling/v1", kind: "Scale", self.schema)
+          if options.fieldValidation == "Strict", !decoded.strictErrors.isEmpty {
+            throw .badRequest("Scale cannot be read: strict decoding error: \(decoded.strictErrors.joined(separator: ", "))")
+          }
           return try await self.rescale(request, options, format) { _ throws(APIError) in decoded.value }
         }
       }
     case "patch":
       let kind = try Self.patchKind(request.head)
+      if kind == .apply { throw ControlPlane.applyIsMissing }
       let options = try RequestBody.options(request.head, request.query)
       return RequestPolicy(body: .buffered(limit: configuration.bodyLimit)) { [self] exchange in
         let bytes = RequestBody.bytes(exchange)
         answer(exchange) { () throws(APIError) in
           let patch = try Self.patch(kind, bytes)
           return try await self.rescale(request, options, format) { scale throws(APIError) in
+            var merged: Value
             do throws(PatchError) {
               switch patch.kind {
-              case .json: return try JSONPatch.apply(patch.body, to: scale)
+              case .json: merged = try JSONPatch.apply(patch.body, to: scale)
               // A Scale has no lists that merge by key.
-              case .merge, .strategic, .apply: return try MergePatch.apply(patch.body, to: scale)
+              case .merge, .strategic, .apply: merged = try MergePatch.apply(patch.body, to: scale)
               }
             } catch { throw .badRequest(error.message) }
+            guard let type = self.schema.type(named: Self.scaleType) else { throw .internalError("no type \(Self.scaleType)") }
+            _ = try self.controlPlane.check(&merged, madeBy: patch, type: type, validation: options.fieldValidation)
+            return merged
           }
         }
       }
     default: throw Self.methodNotAllowed
     }
   }
+
+  private static let scaleType = "autoscaling/v1.Scale"
 
   private func render(scale: Value, _ request: Request, _ format: OutputFormat) -> HTTPResponse {
     render(format.shape == .table ? TableRenderer.scale(scale, request.query, now: controlPlane.clock.now()) : scale, format)
