@@ -8,6 +8,13 @@ final class MemoryClient: Client {
     var objects: [GroupVersionResource: [ObjectKey: (value: Value, revision: Int64)]] = [:]
     var revision: Int64 = 1
     var watchers: [(GroupVersionResource, AsyncStream<[WatchEvent]>.Continuation)] = []
+    /// Everything that happened: whoever watches from a revision is told what came after it.
+    var past: [(resource: GroupVersionResource, revision: Int64, event: WatchEvent)] = []
+
+    mutating func tell(_ resource: GroupVersionResource, _ event: WatchEvent) {
+      past.append((resource, revision, event))
+      for (other, stream) in watchers where other == resource { stream.yield([event]) }
+    }
   }
 
   let identity = Identity.node("test")
@@ -33,7 +40,7 @@ final class MemoryClient: Client {
       let isNew = state.objects[resource]?[key] == nil
       state.objects[resource, default: [:]][key] = (value, state.revision)
       let object = Self.encode(value, state.revision)
-      for (other, stream) in state.watchers where other == resource { stream.yield([isNew ? .added(object) : .modified(object)]) }
+      state.tell(resource, isNew ? .added(object) : .modified(object))
       return object
     }
   }
@@ -55,7 +62,11 @@ final class MemoryClient: Client {
 
   func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(APIError) -> WatchStream {
     let (stream, continuation) = AsyncStream<[WatchEvent]>.makeStream()
-    state.withLock { $0.watchers.append((resource, continuation)) }
+    let from = options.resourceVersion.flatMap { Int64($0) } ?? .max
+    state.withLock { state in
+      for (_, _, event) in state.past.filter({ $0.resource == resource && $0.revision > from }) { continuation.yield([event]) }
+      state.watchers.append((resource, continuation))
+    }
     return stream
   }
 
@@ -95,7 +106,7 @@ final class MemoryClient: Client {
       guard let removed = state.objects[resource]?.removeValue(forKey: key) else { return }
       state.revision += 1
       let object = Self.encode(removed.value, state.revision)
-      for (other, stream) in state.watchers where other == resource { stream.yield([.deleted(object)]) }
+      state.tell(resource, .deleted(object))
     }
     return nil
   }
