@@ -157,6 +157,20 @@ import Wire
         "PATCH", "\(deployments)/web/scale?fieldValidation=Strict", headers: [("content-type", "application/merge-patch+json")],
         body: Array(#"{"spec":{"replica":4}}"#.utf8))
       #expect(strict.status == 422)
+      // Without a name, of another uid: nobody means that.
+      for body in ["{}", #"{"spec":{"replicas":5}}"#, #"{"metadata":{"name":"web","uid":"other"},"spec":{"replicas":5}}"#] {
+        let answer = try await test.client.request(
+          "PUT", "\(deployments)/web/scale", headers: [("content-type", "application/json")], body: Array(body.utf8))
+        #expect([400, 409].contains(answer.status), "\(body)")
+      }
+      for (method, type, body) in [
+        ("PUT", "json", "{}"), ("PATCH", "merge-patch+json", #"{"metadata":null}"#),
+        ("PATCH", "merge-patch+json", #"{"metadata":{"name":null}}"#),
+      ] {
+        let answer = try await test.client.request(
+          method, "\(deployments)/web", headers: [("content-type", "application/\(type)")], body: Array(body.utf8))
+        #expect([400, 422].contains(answer.status), "\(method) \(body)")
+      }
       #expect(try await test.call("GET", "\(deployments)/web").json["spec"]["replicas"] == 3)
     }
   }

@@ -33,6 +33,9 @@ extension ControlPlane {
   private func perform(
     _ kind: ResourceKind, _ key: ObjectKey, subresource: String, body: Value, identity: Identity, options: WriteOptions
   ) async throws(APIError) -> Value {
+    if let namespace = body["metadata"]["namespace"].string, !namespace.isEmpty, kind.isNamespaced, namespace != key.namespace {
+      throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
+    }
     switch (kind.typeName, subresource) {
     case ("core/v1.Pod", "binding"):
       guard body["metadata"]["name"].string ?? "" == key.name else {
@@ -51,6 +54,9 @@ extension ControlPlane {
       return Self.success
     case ("core/v1.Pod", "eviction"): return try await evict(kind, key, body, identity: identity, options)
     case ("core/v1.ServiceAccount", "token"):
+      if let name = body["metadata"]["name"].string, !name.isEmpty, name != key.name {
+        throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(key.name))")
+      }
       try NodeRestriction.admitToken(key, body, identity, cache)
       return try token(key, body)
     default:
@@ -323,8 +329,10 @@ extension ControlPlane {
       let current = try get(kind, key)
       let before = Self.scale(of: current, kind)
       let scale = try change(before)
-      if let name = scale["metadata"]["name"].string, !name.isEmpty, name != key.name {
-        throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(key.name))")
+      try checkName(scale, key, kind)
+      if let uid = scale["metadata"]["uid"].string, !uid.isEmpty, uid != current.uid {
+        throw .conflict(
+          kind.gvr.groupResource, key.name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
       }
       if let version = scale["metadata"]["resourceVersion"].string, !version.isEmpty, version != String(current.revision),
         scale["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]

@@ -292,8 +292,13 @@ extension ControlPlane {
     return .commit(planned)
   }
 
-  private func checkName(_ object: Value, _ key: ObjectKey, _ kind: ResourceKind) throws(APIError) {
-    if let name = object["metadata"]["name"].string, !name.isEmpty, name != key.name {
+  /// An object without a name is none that anybody means to write: an empty body would take everything away.
+  func checkName(_ object: Value, _ key: ObjectKey, _ kind: ResourceKind) throws(APIError) {
+    let name = object["metadata"]["name"].string ?? ""
+    if name.isEmpty {
+      throw .badRequest("the name of the object (\(key.name) based on URL) was undeterminable: name must be provided")
+    }
+    if name != key.name {
       throw .badRequest("the name of the object (\(name)) does not match the name on the URL (\(key.name))")
     }
     if let namespace = object["metadata"]["namespace"].string, !namespace.isEmpty, kind.isNamespaced, namespace != key.namespace {

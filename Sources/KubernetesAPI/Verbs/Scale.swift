@@ -47,6 +47,10 @@ extension KubernetesAPI {
               }
             } catch { throw .badRequest(error.message) }
             guard let type = self.schema.type(named: Self.scaleType) else { throw .internalError("no type \(Self.scaleType)") }
+            guard merged["kind"].string ?? "Scale" == "Scale", merged["apiVersion"].string ?? "autoscaling/v1" == "autoscaling/v1"
+            else {
+              throw .badRequest("the patch makes something else of the Scale: leave kind and apiVersion as they are")
+            }
             _ = try self.controlPlane.check(&merged, madeBy: patch, type: type, validation: options.fieldValidation)
             return merged
           }
